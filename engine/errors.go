@@ -1,0 +1,16 @@
+package engine
+
+import "errors"
+
+var (
+	// ErrNotFound means that the engine has no such image.
+	ErrNotFound = errors.New("no such image")
+	// ErrConflict means that the engine refuses because the image is in use
+	// or has another name.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable means that no engine answered.
+	ErrUnavailable = errors.New("engine not reachable")
+	// ErrUnsafe means that this engine offers no removal that could not hit
+	// another image.
+	ErrUnsafe = errors.New("no safe removal")
+)
