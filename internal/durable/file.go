@@ -1,0 +1,97 @@
+package durable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+)
+
+// Pending is a file that does not exist yet under its final name. It ends by
+// Commit or by Cancel; a Cancel after Commit does nothing, so that it can be
+// deferred.
+type Pending struct {
+	fsys FS
+	file File
+	temp string
+	done bool
+}
+
+// NewPending opens a pending file at the temporary name temp, which must be on
+// the same file system as the final one.
+func NewPending(fsys FS, temp string, perm fs.FileMode) (*Pending, error) {
+	file, err := fsys.Create(temp, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &Pending{fsys: fsys, file: file, temp: temp}, nil
+}
+
+// Write appends to the file.
+func (p *Pending) Write(b []byte) (int, error) { return p.file.Write(b) }
+
+// Temp is the name the file has until Commit.
+func (p *Pending) Temp() string { return p.temp }
+
+// Commit makes the content durable and gives the file its final name. The name
+// itself is durable after a [FS.SyncDir] of the folder, which the caller does
+// once for all the files that it commits there.
+func (p *Pending) Commit(final string) error {
+	if err := p.Seal(); err != nil {
+		return err
+	}
+	if err := p.fsys.Rename(p.temp, final); err != nil {
+		return errors.Join(err, p.fsys.Remove(p.temp))
+	}
+	return nil
+}
+
+// CommitNew is Commit for a name that must not exist yet; it fails with
+// [fs.ErrExist] where it does.
+func (p *Pending) CommitNew(final string) error {
+	if err := p.Seal(); err != nil {
+		return err
+	}
+	err := p.fsys.Link(p.temp, final)
+	return errors.Join(err, p.fsys.Remove(p.temp))
+}
+
+// Seal fsyncs and closes the file. On failure the file is gone.
+func (p *Pending) Seal() error {
+	if p.done {
+		return fs.ErrClosed
+	}
+	p.done = true
+	if err := errors.Join(p.file.Sync(), p.file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", p.temp, err), p.fsys.Remove(p.temp))
+	}
+	return nil
+}
+
+// Cancel drops the file.
+func (p *Pending) Cancel() error {
+	if p.done {
+		return nil
+	}
+	p.done = true
+	return errors.Join(p.file.Close(), p.fsys.Remove(p.temp))
+}
+
+// WriteFile replaces the file final with data, through the temporary name
+// temp, and makes both content and name durable.
+func WriteFile(fsys FS, temp, final string, data []byte, perm fs.FileMode) error {
+	p, err := NewPending(fsys, temp, perm)
+	if err != nil {
+		return err
+	}
+	defer p.Cancel()
+	if _, err := io.Copy(p, bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("writing %s: %w", temp, err)
+	}
+	if err := p.Commit(final); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(final))
+}

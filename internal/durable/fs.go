@@ -1,0 +1,90 @@
+// Package durable makes files that are either whole and safe on the disk, or
+// not there at all. A file is written under a temporary name, fsynced, renamed,
+// and its folder fsynced: only then does it exist for anybody else.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// FS is what this package needs of a file system. It is a seam for tests that
+// make single operations fail; programs use [OS].
+type FS interface {
+	// Create makes a new file; it fails where the name exists.
+	Create(name string, perm fs.FileMode) (File, error)
+	// Link gives an existing file a second name; it fails where that exists.
+	Link(oldname, newname string) error
+	Rename(oldname, newname string) error
+	Remove(name string) error
+	MkdirAll(name string, perm fs.FileMode) error
+	// SyncDir makes the names in a folder durable.
+	SyncDir(name string) error
+}
+
+// File is an open file being written.
+type File interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// OS is the operating system's file system.
+type OS struct{}
+
+var _ FS = OS{}
+
+// Create implements [FS].
+func (OS) Create(name string, perm fs.FileMode) (File, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+}
+
+// Link implements [FS].
+func (OS) Link(oldname, newname string) error { return os.Link(oldname, newname) }
+
+// Rename implements [FS].
+func (OS) Rename(oldname, newname string) error { return os.Rename(oldname, newname) }
+
+// Remove implements [FS].
+func (OS) Remove(name string) error { return os.Remove(name) }
+
+// MkdirAll implements [FS]. It makes the new names durable too: a blob whose
+// folder is lost in a crash is lost with it.
+func (o OS) MkdirAll(name string, perm fs.FileMode) error {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(name)
+	if parent != name {
+		if err := o.MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return o.SyncDir(parent)
+}
+
+// SyncDir implements [FS]. Some network file systems can't fsync a folder and
+// say so; they have nothing further to offer, so that is no error.
+func (OS) SyncDir(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !unsupported(err) {
+		return fmt.Errorf("fsync folder %s: %w", name, err)
+	}
+	return nil
+}
+
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, errors.ErrUnsupported)
+}
