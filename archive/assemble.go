@@ -1,0 +1,185 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// assemble checks that a save held an image whole and writes its record's
+// metadata blobs. Nothing that the stream says of itself is believed unless it
+// agrees with what the engine's inspect said before.
+func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.Info) (*Record, error) {
+	a := &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}}
+	r := newRecord(img, info)
+	var err error
+	if info.Store == engine.Containerd {
+		err = a.containerd(r, img)
+	} else {
+		err = a.classic(r, img)
+	}
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(r.Contents, func(c Contents) bool { return slices.Equal(c.DiffIDs(), img.DiffIDs) })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: it has other layers than the engine reports", ErrIncomplete)
+	}
+	r.Contents[0], r.Contents[i] = r.Contents[i], r.Contents[0]
+	if err := a.view(r); err != nil {
+		return nil, err
+	}
+	a.finish(r)
+	return r, ctx.Err()
+}
+
+func newRecord(img engine.Image, info engine.Info) *Record {
+	return &Record{
+		Format: formatVersion, ImageID: img.ID, Store: info.Store,
+		References: slices.Clone(img.References), RepoDigests: slices.Clone(img.RepoDigests),
+		Labels: maps.Clone(img.Labels), Created: img.Created, LastTagged: img.LastTagged,
+		Archived: time.Now().UTC(),
+		Engine:   Origin{ID: info.ID, Host: info.Host, Version: info.Version},
+	}
+}
+
+// assembly collects the blobs of one record.
+type assembly struct {
+	in     *ingest
+	blobs  map[digest.Digest]ocispec.Descriptor
+	added  int64
+	absent bool // the index names manifests that the engine does not have
+}
+
+// metadata stores a JSON file of the stream as a blob of its own.
+func (a *assembly) metadata(mediaType string, file *file) (ocispec.Descriptor, error) {
+	return a.put(mediaType, file.data)
+}
+
+func (a *assembly) put(mediaType string, data []byte) (ocispec.Descriptor, error) {
+	if data == nil {
+		return ocispec.Descriptor{}, fmt.Errorf("%w: a manifest or config is not JSON or too large", ErrIncomplete)
+	}
+	had := a.in.f.has(ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))})
+	d, err := a.in.f.putBytes(mediaType, data)
+	if err == nil && !had {
+		a.added += d.Size
+	}
+	a.blobs[d.Digest] = d
+	return d, err
+}
+
+// layer uses a file of the stream as a layer with the given diff ID.
+func (a *assembly) layer(file *file, diffID digest.Digest, original *ocispec.Descriptor) (Layer, error) {
+	if file.data != nil {
+		return a.smallLayer(file, diffID, original)
+	}
+	l := Layer{DiffID: diffID, Size: file.size, Original: original, Stored: file.stored, Alias: file.alias}
+	if file.digest != diffID { // it came compressed
+		p := file.proof
+		if p == nil {
+			p = a.in.f.prove(a.in.ctx, file.stored, nil)
+		}
+		if p.err != nil {
+			return l, p.err
+		}
+		if p.diffID != diffID {
+			return l, fmt.Errorf("%w: a layer unpacks to %s where the config says %s", ErrIncomplete, p.diffID, diffID)
+		}
+		l.Size = p.unpacked
+	}
+	if _, seen := a.blobs[l.Stored.Digest]; !seen && file.added {
+		a.added += l.Stored.Size
+		file.added = false // count it for one image alone
+	}
+	a.blobs[l.Stored.Digest] = l.Stored
+	return l, nil
+}
+
+// smallLayer is a layer that happens to look like JSON.
+func (a *assembly) smallLayer(file *file, diffID digest.Digest, original *ocispec.Descriptor) (Layer, error) {
+	if file.digest != diffID {
+		return Layer{}, fmt.Errorf("%w: a layer is %s where the config says %s", ErrIncomplete, file.digest, diffID)
+	}
+	stored, err := a.put(ocispec.MediaTypeImageLayer, file.data)
+	return Layer{DiffID: diffID, Size: file.size, Original: original, Stored: stored, Alias: file.alias}, err
+}
+
+// classic reads the manifest.json of a graph-driver store. Its index.json is
+// not used: it lacks images on some engines (moby#47210, moby#51389).
+func (a *assembly) classic(r *Record, img engine.Image) error {
+	var manifests []struct {
+		Config string
+		Layers []string
+	}
+	if err := a.in.decode("manifest.json", &manifests); err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		config, err := a.in.lookup(m.Config)
+		if err != nil || config.digest != img.ID {
+			continue
+		}
+		c, err := a.classicContents(config, m.Layers)
+		c.Platform = img.Platform
+		r.Contents = []Contents{c}
+		return err
+	}
+	return fmt.Errorf("%w: its answer has no config %s", ErrIncomplete, img.ID)
+}
+
+func (a *assembly) classicContents(config *file, names []string) (c Contents, err error) {
+	if c.Config, err = a.metadata(ocispec.MediaTypeImageConfig, config); err != nil {
+		return c, err
+	}
+	diffIDs, err := configDiffIDs(config.data)
+	if err != nil || len(diffIDs) != len(names) {
+		return c, fmt.Errorf("%w: %d layers for the %d of its config", ErrIncomplete, len(names), len(diffIDs))
+	}
+	for i, name := range names {
+		file, err := a.in.lookup(name)
+		if err != nil {
+			return c, err
+		}
+		l, err := a.layer(file, diffIDs[i], nil)
+		if err != nil {
+			return c, err
+		}
+		c.Layers = append(c.Layers, l)
+	}
+	return c, nil
+}
+
+// decode parses a JSON file of the stream.
+func (in *ingest) decode(name string, v any) error {
+	file, err := in.lookup(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(file.data, v); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrIncomplete, name, err)
+	}
+	return nil
+}
+
+func (a *assembly) finish(r *Record) {
+	r.Blobs = slices.SortedFunc(maps.Values(a.blobs), func(x, y ocispec.Descriptor) int {
+		return cmp.Compare(x.Digest, y.Digest)
+	})
+	for _, b := range r.Blobs {
+		r.Sizes.Stored += b.Size
+	}
+	for _, l := range r.Contents[0].Layers {
+		r.Sizes.Unpacked += l.Size
+	}
+	r.Sizes.Added = a.added
+}

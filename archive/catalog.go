@@ -1,0 +1,203 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// Catalog is what an archive held at one moment: its records, newest first.
+type Catalog struct {
+	Records []*Record
+	Bad     []BadRecord // records that can't be read, by name
+}
+
+// BadRecord is a record file that is not what was written.
+type BadRecord struct {
+	Name string
+	Err  error
+}
+
+func (f *Folder) recordPath(name string) string {
+	return filepath.Join(f.path, recordsDir, name+".json")
+}
+
+// Catalog reads the archive's records. A record that can't be read is listed
+// as bad and does not hide the others.
+func (f *Folder) Catalog(ctx context.Context) (*Catalog, error) {
+	entries, err := os.ReadDir(f.join(recordsDir))
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	records := make([]*Record, len(entries))
+	failed := make([]error, len(entries))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue
+		}
+		g.Go(func() error {
+			records[i], failed[i] = f.readRecord(name)
+			return ctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	c := &Catalog{}
+	for i := range entries {
+		name := strings.TrimSuffix(entries[i].Name(), ".json")
+		switch {
+		case errors.Is(failed[i], fs.ErrNotExist): // removed meanwhile
+		case failed[i] != nil:
+			c.Bad = append(c.Bad, BadRecord{Name: name, Err: failed[i]})
+		case records[i] != nil:
+			c.Records = append(c.Records, records[i])
+		}
+	}
+	slices.SortFunc(c.Records, newestFirst)
+	return c, nil
+}
+
+func (f *Folder) readRecord(name string) (*Record, error) {
+	data, err := os.ReadFile(f.recordPath(name))
+	if err != nil {
+		return nil, err
+	}
+	return decodeRecord(name, data)
+}
+
+func newestFirst(a, b *Record) int {
+	return cmp.Or(b.Archived.Compare(a.Archived), cmp.Compare(b.name, a.name))
+}
+
+// Newest returns, for each reference, its newest record.
+func (c *Catalog) Newest() map[string]*Record {
+	newest := make(map[string]*Record)
+	for _, r := range c.Records {
+		for _, ref := range r.References {
+			if newest[ref] == nil {
+				newest[ref] = r
+			}
+		}
+	}
+	return newest
+}
+
+// ForImage returns the newest record that gives back img with all the names it
+// has now, and whether there is one.
+func (c *Catalog) ForImage(img engine.Image, store engine.StoreKind) (*Record, bool) {
+	for _, r := range c.Records {
+		if r.Covers(img, store) {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// Content returns the newest record with the content of img, whatever its
+// names, and whether there is one.
+func (c *Catalog) Content(img engine.Image, store engine.StoreKind) (*Record, bool) {
+	for _, r := range c.Records {
+		if r.SameContent(img, store) {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// Find returns the record that a person means by wanted: a reference (its
+// newest record, or with a time the newest of then), a digest name, an image
+// ID, or the first digits of one. The error is a [*NotFoundError] or says that
+// several images fit.
+func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
+	if ref, ok := Familiar(wanted); ok {
+		for _, r := range c.Records {
+			if (slices.Contains(r.References, ref) || r.hasDigestName(ref)) && notAfter(r, at) {
+				return r, nil
+			}
+		}
+	}
+	if r, err := c.byID(wanted, at); r != nil || err != nil {
+		return r, err
+	}
+	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+}
+
+func notAfter(r *Record, at time.Time) bool { return at.IsZero() || !r.Archived.After(at) }
+
+// hasDigestName reports whether name is repo@digest, of the image or of its
+// manifest, in a repository that the record has a name in.
+func (r *Record) hasDigestName(name string) bool {
+	if slices.Contains(r.RepoDigests, name) {
+		return true
+	}
+	repo, dgst, ok := strings.Cut(name, "@")
+	if !ok {
+		return false
+	}
+	inRepo := func(ref string) bool { return ref == repo || strings.HasPrefix(ref, repo+":") }
+	return r.ImageID.String() == dgst && slices.ContainsFunc(r.References, inRepo)
+}
+
+// minIDDigits is how many digits of an image ID must be given; docker takes
+// one, which is too little for what restore does with it.
+const minIDDigits = 4
+
+func (c *Catalog) byID(wanted string, at time.Time) (*Record, error) {
+	digits := strings.TrimPrefix(wanted, "sha256:")
+	if len(digits) < minIDDigits || strings.Trim(digits, "0123456789abcdef") != "" {
+		return nil, nil
+	}
+	var found *Record
+	for _, r := range c.Records {
+		if !notAfter(r, at) || !hasPrefix(digits, r.ImageID, r.ConfigDigest()) {
+			continue
+		}
+		if found != nil && found.ImageID != r.ImageID && found.ConfigDigest() != r.ConfigDigest() {
+			return nil, fmt.Errorf("%q fits several images, among them %s and %s: give more digits", wanted, found.ImageID, r.ImageID)
+		}
+		if found == nil {
+			found = r
+		}
+	}
+	return found, nil
+}
+
+func hasPrefix(digits string, ids ...digest.Digest) bool {
+	return slices.ContainsFunc(ids, func(d digest.Digest) bool { return strings.HasPrefix(d.Encoded(), digits) })
+}
+
+// Familiar returns a reference in the form that docker shows, with the tag
+// latest where none is given, and whether it is one.
+func Familiar(s string) (string, bool) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return "", false
+	}
+	if c, ok := named.(reference.Canonical); ok {
+		return reference.FamiliarName(c) + "@" + c.Digest().String(), true
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named)), true
+}
+
+// At returns the records that the archive had at a time, newest first; the
+// zero time is now.
+func (c *Catalog) At(t time.Time) []*Record {
+	return slices.DeleteFunc(slices.Clone(c.Records), func(r *Record) bool { return !notAfter(r, t) })
+}

@@ -1,0 +1,60 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+var (
+	// ErrNoArchive means that there is no archive in the folder.
+	ErrNoArchive = errors.New("no archive")
+	// ErrNotArchive means that the folder holds something else.
+	ErrNotArchive = errors.New("not an archprune archive")
+	// ErrNewerFormat means that a newer archprune wrote the archive.
+	ErrNewerFormat = errors.New("written by a newer archprune")
+	// ErrNotFound means that the archive has no such image.
+	ErrNotFound = errors.New("not in the archive")
+	// ErrIncomplete means that an engine did not give an image whole.
+	ErrIncomplete = errors.New("the engine did not give the image whole")
+)
+
+// DamageError means that blobs in the archive are not what they should be.
+type DamageError struct {
+	Blobs []Damage // sorted by digest, never empty
+}
+
+// Damage is one bad blob.
+type Damage struct {
+	Digest digest.Digest
+	Reason string // such as "missing"
+}
+
+// Error names every bad blob.
+func (e *DamageError) Error() string {
+	parts := make([]string, len(e.Blobs))
+	for i, b := range e.Blobs {
+		parts[i] = fmt.Sprintf("blob %s: %s", b.Digest, b.Reason)
+	}
+	return "damaged: " + strings.Join(parts, "; ")
+}
+
+// NotFoundError says which image is not there, and what comes close.
+type NotFoundError struct {
+	Wanted  string
+	Nearest []string // names in the archive that look alike, best first
+}
+
+// Error names the nearest references, where there are any.
+func (e *NotFoundError) Error() string {
+	msg := fmt.Sprintf("%q is %v", e.Wanted, ErrNotFound)
+	if len(e.Nearest) > 0 {
+		msg += "; nearest: " + strings.Join(e.Nearest, ", ")
+	}
+	return msg
+}
+
+// Unwrap makes errors.Is(err, ErrNotFound) true.
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }

@@ -1,0 +1,124 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// checkIdentity compares what a record says of an image with the blobs that
+// its identity rests on: from the image ID to the config and the diff IDs.
+func (f *Folder) checkIdentity(ctx context.Context, r *Record) error {
+	switch r.Store {
+	case engine.Classic:
+		if got := r.ConfigDigest(); got != r.ImageID {
+			return damage(got, fmt.Sprintf("is the config, but the image ID is %s", r.ImageID))
+		}
+	case engine.Containerd:
+		if err := f.checkTarget(ctx, r); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("record %s: unknown kind of store %q", r.name, r.Store)
+	}
+	for _, c := range r.Contents {
+		if err := f.checkContents(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Folder) checkTarget(ctx context.Context, r *Record) error {
+	if r.Target == nil || r.Target.Digest != r.ImageID {
+		return fmt.Errorf("record %s: the image ID %s is not what it denotes", r.name, r.ImageID)
+	}
+	data, err := f.metadata(ctx, *r.Target)
+	if err != nil {
+		return err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return damage(r.Target.Digest, err.Error())
+	}
+	for _, c := range r.Contents {
+		if c.Manifest == nil {
+			return fmt.Errorf("record %s: an image of a containerd store without its manifest", r.name)
+		}
+		named := func(d ocispec.Descriptor) bool { return d.Digest == c.Manifest.Digest }
+		if c.Manifest.Digest != r.Target.Digest && !slices.ContainsFunc(index.Manifests, named) {
+			return damage(r.Target.Digest, "does not name manifest "+c.Manifest.Digest.String())
+		}
+	}
+	return nil
+}
+
+func (f *Folder) checkContents(ctx context.Context, c Contents) error {
+	config, err := f.metadata(ctx, c.Config)
+	if err != nil {
+		return err
+	}
+	diffIDs, err := configDiffIDs(config)
+	if err != nil {
+		return damage(c.Config.Digest, err.Error())
+	}
+	if !slices.Equal(diffIDs, c.DiffIDs()) {
+		return damage(c.Config.Digest, "is a config of other layers")
+	}
+	if c.Manifest == nil {
+		return nil
+	}
+	data, err := f.metadata(ctx, *c.Manifest)
+	if err != nil {
+		return err
+	}
+	var manifest ocispec.Manifest
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return damage(c.Manifest.Digest, err.Error())
+	}
+	if manifest.Config.Digest != c.Config.Digest || !slices.EqualFunc(manifest.Layers, c.Layers, isOriginal) {
+		return damage(c.Manifest.Digest, "is a manifest of other content")
+	}
+	return nil
+}
+
+func isOriginal(d ocispec.Descriptor, l Layer) bool {
+	return l.Original != nil && l.Original.Digest == d.Digest
+}
+
+// configDiffIDs reads the one part of a config that an archive depends on.
+func configDiffIDs(config []byte) ([]digest.Digest, error) {
+	var c struct {
+		RootFS struct {
+			DiffIDs []digest.Digest `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, fmt.Errorf("not an image config: %w", err)
+	}
+	return c.RootFS.DiffIDs, nil
+}
+
+// durableRecord reads the record's file again and makes sure that file, name
+// and the names of the blobs are on the disk, whoever wrote them.
+func (f *Folder) durableRecord(r *Record) error {
+	path := f.recordPath(r.name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the record back: %w", err)
+	}
+	if _, err := decodeRecord(r.name, data); err != nil {
+		return fmt.Errorf("reading record %s back: %w", r.name, err)
+	}
+	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
+		return err
+	}
+	return f.fsys.SyncDir(f.join(recordsDir))
+}

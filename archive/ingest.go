@@ -1,0 +1,324 @@
+package archive
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"runtime"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/digestio"
+)
+
+// maxMetadataTotal bounds the JSON of one save that is held in memory.
+const maxMetadataTotal = 64 << 20
+
+// Ingested is what became of one image of a save.
+type Ingested struct {
+	Image  engine.Image
+	Record *Record // durable; nil where Err is not
+	Err    error
+}
+
+// Ingest reads what an engine answers to a save of images, to the very end,
+// and archives them. Each new layer is compressed and stored as it passes,
+// and read back while the next comes in; a layer that the archive has is only
+// hashed. An error of Ingest itself is about the stream and means that
+// nothing was archived; an image that did not come whole has its own error.
+func (f *Folder) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
+	in, err := f.newIngest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	streamErr := readSave(contextReader{ctx, body}, in.visit)
+	in.background.Wait() // its errors are kept with the files they are about
+	if streamErr != nil {
+		return nil, streamErr
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	results := make([]Ingested, len(images))
+	for i, img := range images {
+		results[i].Image = img
+		results[i].Record, results[i].Err = in.assemble(ctx, img, info)
+	}
+	return results, f.commit(ctx, results)
+}
+
+// ingest is the state of reading one save.
+type ingest struct {
+	f          *Folder
+	ctx        context.Context
+	compressor *compressor
+	background *errgroup.Group
+	known      map[digest.Digest]Layer // layers in the archive, by diff ID
+	aliases    map[string]digest.Digest
+	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
+	files      map[string]*file                     // by name in the tar
+	links      map[string]string
+	metadata   int64 // bytes held in memory
+}
+
+// file is one regular entry of the tar.
+type file struct {
+	digest digest.Digest // of the entry's own bytes
+	size   int64
+	data   []byte             // metadata: the bytes themselves
+	stored ocispec.Descriptor // else: the blob in the archive
+	alias  string
+	added  bool   // the archive did not have the blob before
+	proof  *proof // of a blob that was added
+	err    error
+}
+
+func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
+	catalog, err := f.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCompressor(f.level)
+	if err != nil {
+		return nil, err
+	}
+	in := &ingest{f: f, ctx: ctx, compressor: c, background: &errgroup.Group{},
+		known: map[digest.Digest]Layer{}, aliases: map[string]digest.Digest{},
+		stored: map[digest.Digest]ocispec.Descriptor{},
+		files:  map[string]*file{}, links: map[string]string{}}
+	in.background.SetLimit(runtime.GOMAXPROCS(0))
+	for _, r := range catalog.Records {
+		in.learn(r)
+	}
+	return in, nil
+}
+
+// learn notes which layers the archive has. Whether a blob is still there and
+// as long as it should be is asked of the file system, not of the record.
+func (in *ingest) learn(r *Record) {
+	for _, c := range r.Contents {
+		for _, l := range c.Layers {
+			if l.Alias != "" {
+				in.aliases[l.Alias] = l.DiffID
+			}
+			if _, ok := in.known[l.DiffID]; ok {
+				continue
+			}
+			if in.f.has(l.Stored) {
+				in.known[l.DiffID] = l
+			}
+		}
+	}
+	for _, b := range r.Blobs {
+		in.stored[b.Digest] = b
+	}
+}
+
+func (in *ingest) visit(h *tar.Header, r io.Reader) error {
+	name := path.Clean(h.Name)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return nil
+	case tar.TypeSymlink:
+		in.links[name] = path.Join(path.Dir(name), h.Linkname)
+		return nil
+	case tar.TypeReg:
+	default:
+		return fmt.Errorf("%w: unexpected kind of entry %q", ErrIncomplete, h.Typeflag)
+	}
+	if unused(name) {
+		return nil
+	}
+	if in.files[name] != nil {
+		return fmt.Errorf("%w: %q comes twice", ErrIncomplete, name)
+	}
+	file, err := in.read(name, h.Size, newPeeker(r))
+	if err != nil {
+		return fmt.Errorf("reading %q from the engine: %w", name, err)
+	}
+	in.files[name] = file
+	return nil
+}
+
+// unused tells the files of the format of Docker 1.9 and before, which engines
+// before 25 still add.
+func unused(name string) bool {
+	base := path.Base(name)
+	return name == "repositories" || base == "VERSION" || base == "json"
+}
+
+// read consumes one entry. Its error is about the stream; what the archive
+// could not store is kept in the file, so that other images still succeed.
+func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
+	kind := sniff(r.head())
+	if kind == formJSON && size <= maxMetadata {
+		return in.readMetadata(r)
+	}
+	claimed, alias := in.claim(name)
+	if kind == formPlain {
+		if l, ok := in.known[claimed]; ok && in.f.has(l.Stored) {
+			return skim(r, claimed, l.Stored, alias)
+		}
+		return in.store(r, &storedAs{mediaType: ocispec.MediaTypeImageLayerZstd, compress: true, alias: alias})
+	}
+	if d, ok := in.stored[claimed]; ok && in.f.has(d) {
+		return skim(r, claimed, d, alias)
+	}
+	return in.store(r, &storedAs{mediaType: keptMediaType(kind), alias: alias})
+}
+
+func keptMediaType(kind form) string {
+	switch kind {
+	case formGzip:
+		return ocispec.MediaTypeImageLayerGzip
+	case formZstd:
+		return ocispec.MediaTypeImageLayerZstd
+	default:
+		return ocispec.MediaTypeImageLayer
+	}
+}
+
+// claim tells what an entry's name says of its content: its digest, or an
+// alias whose digest an earlier save showed. It is believed only when the
+// content agrees.
+func (in *ingest) claim(name string) (digest.Digest, string) {
+	if hex, ok := strings.CutPrefix(name, "blobs/sha256/"); ok {
+		return digest.NewDigestFromEncoded(digest.SHA256, hex), ""
+	}
+	alias := path.Dir(name)
+	return in.aliases[alias], alias
+}
+
+func (in *ingest) readMetadata(r io.Reader) (*file, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	if in.metadata += int64(len(data)); in.metadata > maxMetadataTotal {
+		return nil, fmt.Errorf("%w: more than %d bytes of manifests and configs", ErrIncomplete, maxMetadataTotal)
+	}
+	return &file{digest: digest.FromBytes(data), size: int64(len(data)), data: data}, nil
+}
+
+// skim reads an entry whose content the archive has, only to see that it is
+// what its name claims.
+func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias string) (*file, error) {
+	sum := digestio.NewHasher()
+	if _, err := io.CopyBuffer(sum, onlyReader{r}, make([]byte, 1<<20)); err != nil {
+		return nil, err
+	}
+	file := &file{digest: sum.Digest(), size: sum.Size(), stored: stored, alias: alias}
+	if file.digest != claimed {
+		file.err = fmt.Errorf("%w: content of %s came under the name of %s", ErrIncomplete, file.digest, claimed)
+	}
+	return file, nil
+}
+
+// onlyReader hides WriteTo, so that the copy uses the buffer it is given.
+type onlyReader struct{ io.Reader }
+
+type storedAs struct {
+	mediaType string
+	compress  bool
+	alias     string
+}
+
+func (in *ingest) store(r io.Reader, as *storedAs) (*file, error) {
+	blob, err := in.f.newBlob()
+	if err != nil {
+		return nil, err
+	}
+	sum := digestio.NewHasher()
+	writeErr, readErr := in.copy(blob, sum, r, as.compress)
+	file := &file{digest: sum.Digest(), size: sum.Size(), alias: as.alias, err: writeErr}
+	if readErr != nil || writeErr != nil {
+		return file, errors.Join(readErr, blob.cancel())
+	}
+	if l, ok := in.known[file.digest]; ok && as.compress && in.f.has(l.Stored) {
+		file.stored = l.Stored // its name did not tell that it was known
+		return file, blob.cancel()
+	}
+	file.stored = ocispec.Descriptor{MediaType: as.mediaType, Digest: blob.digest(), Size: blob.size()}
+	file.added = !in.f.has(file.stored)
+	if as.compress {
+		in.known[file.digest] = Layer{DiffID: file.digest, Size: file.size, Stored: file.stored}
+	}
+	in.background.Go(func() error {
+		in.publish(file, blob)
+		return nil
+	})
+	return file, nil
+}
+
+// copy reads r to its end even where writing fails: the rest of the stream may
+// hold images that need no writing.
+func (in *ingest) copy(blob *blobWriter, sum *digestio.Hasher, r io.Reader, compress bool) (writeErr, readErr error) {
+	var out io.Writer = blob
+	closed := func() error { return nil }
+	if compress {
+		w := in.compressor.writer(blob)
+		out, closed = w, w.Close
+	}
+	tee := &stickyWriter{w: out}
+	_, readErr = io.CopyBuffer(io.MultiWriter(sum, tee), onlyReader{r}, make([]byte, 1<<20))
+	return errors.Join(tee.err, closed()), readErr
+}
+
+// stickyWriter keeps the first error to itself and drops what follows.
+type stickyWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (s *stickyWriter) Write(b []byte) (int, error) {
+	if s.err == nil {
+		_, s.err = s.w.Write(b)
+	}
+	return len(b), nil
+}
+
+// publish runs beside the reading of what follows in the stream.
+func (in *ingest) publish(file *file, blob *blobWriter) {
+	in.f.disprove(file.stored.Digest)
+	if err := blob.publish(); err != nil {
+		file.err = err
+		return
+	}
+	file.proof = in.f.prove(in.ctx, file.stored, nil)
+	file.err = file.proof.err
+}
+
+// lookup finds a file by the name that the stream's own metadata gives it.
+func (in *ingest) lookup(name string) (*file, error) {
+	name = path.Clean(name)
+	for range 8 { // links to links are possible, endless ones are not meant
+		if file := in.files[name]; file != nil {
+			return file, file.err
+		}
+		target, ok := in.links[name]
+		if !ok {
+			break
+		}
+		name = target
+	}
+	return nil, fmt.Errorf("%w: %q is missing in its answer", ErrIncomplete, name)
+}
+
+// blob finds a file by the digest of its own bytes.
+func (in *ingest) blob(d digest.Digest) (*file, error) {
+	if err := d.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: digest %q: %w", ErrIncomplete, d, err)
+	}
+	file, err := in.lookup("blobs/sha256/" + d.Encoded())
+	if err == nil && file.digest != d {
+		return nil, fmt.Errorf("%w: blob %s has the content of %s", ErrIncomplete, d, file.digest)
+	}
+	return file, err
+}

@@ -1,0 +1,235 @@
+package archive
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/digestio"
+)
+
+// Load is what an engine must be sent to have an image: one tar that is an OCI
+// layout and a docker archive at once, which is the form that every engine
+// takes. It has no names in it: the image is tagged when it has been seen to
+// be right.
+type Load struct {
+	ID      digest.Digest // that the engine will give the image
+	DiffIDs []digest.Digest
+	Sent    int64 // bytes of layers in the tar
+	Omitted int64 // bytes of layers that the engine has
+
+	f       *Folder
+	files   []tarFile
+	content []tarBlob
+}
+
+type tarFile struct {
+	name string
+	data []byte
+}
+
+type tarBlob struct {
+	digest digest.Digest // and name, in the tar
+	size   int64
+	stored ocispec.Descriptor
+}
+
+// Load plans what to send to an engine with this kind of store. The engine is
+// known to have the blobs for which has answers true: diff IDs on a classic
+// store, digests of the original blobs on a containerd store. A nil has sends
+// everything.
+func (f *Folder) Load(ctx context.Context, r *Record, store engine.StoreKind, has func(digest.Digest) bool) (*Load, error) {
+	l := &Load{f: f, DiffIDs: r.DiffIDs()}
+	if has == nil {
+		has = func(digest.Digest) bool { return false }
+	}
+	var err error
+	if store == engine.Containerd && r.Target != nil {
+		err = l.original(ctx, r, has)
+	} else {
+		err = l.unpacked(ctx, r.Contents[0], store, has)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", r.ImageID, err)
+	}
+	return l, nil
+}
+
+// original replays manifests and layers byte for byte, so that the image has
+// the ID that it had.
+func (l *Load) original(ctx context.Context, r *Record, has func(digest.Digest) bool) error {
+	l.ID = r.ImageID
+	layers := map[digest.Digest]bool{}
+	for _, c := range r.Contents {
+		for _, layer := range c.Layers {
+			layers[layer.Stored.Digest] = true
+			l.add(layer.Original.Digest, layer.Original.Size, layer.Stored, has)
+		}
+	}
+	for _, b := range r.Blobs {
+		if !layers[b.Digest] {
+			l.add(b.Digest, b.Size, b, func(digest.Digest) bool { return false })
+		}
+	}
+	return l.head(r.Contents[0], *r.Target, originals(r.Contents[0]))
+}
+
+func originals(c Contents) []digest.Digest {
+	ids := make([]digest.Digest, len(c.Layers))
+	for i, l := range c.Layers {
+		ids[i] = l.Original.Digest
+	}
+	return ids
+}
+
+// unpacked sends uncompressed layers under a manifest of our own. Its bytes,
+// and so the ID on a containerd store, depend on the image alone.
+func (l *Load) unpacked(ctx context.Context, c Contents, store engine.StoreKind, has func(digest.Digest) bool) error {
+	config := c.Config
+	config.MediaType = ocispec.MediaTypeImageConfig
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config,
+		Layers: make([]ocispec.Descriptor, 0, len(c.Layers))}
+	for _, layer := range c.Layers {
+		l.add(layer.DiffID, layer.Size, layer.Stored, has)
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: layer.DiffID, Size: layer.Size})
+	}
+	manifest, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	target := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
+	l.ID = target.Digest
+	if store == engine.Classic {
+		l.ID = c.Config.Digest
+	}
+	if err := l.head(c, target, c.DiffIDs()); err != nil {
+		return err
+	}
+	l.files = append(l.files, tarFile{blobName(target.Digest), manifest})
+	l.add(c.Config.Digest, c.Config.Size, c.Config, func(digest.Digest) bool { return false })
+	return nil
+}
+
+// add puts a blob into the tar, once, unless the engine has it.
+func (l *Load) add(d digest.Digest, size int64, stored ocispec.Descriptor, has func(digest.Digest) bool) {
+	if has(d) {
+		l.Omitted += size
+		return
+	}
+	for _, b := range l.content {
+		if b.digest == d {
+			return
+		}
+	}
+	l.content = append(l.content, tarBlob{d, size, stored})
+	l.Sent += size
+}
+
+// head makes the small files that come first in the tar.
+func (l *Load) head(c Contents, target ocispec.Descriptor, layers []digest.Digest) error {
+	index := newIndex()
+	index.Manifests = append(index.Manifests, target)
+	item := struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}{Config: blobName(c.Config.Digest), Layers: []string{}}
+	for _, d := range layers {
+		item.Layers = append(item.Layers, blobName(d))
+	}
+	indexJSON, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	manifestJSON, err := json.Marshal([]any{item})
+	if err != nil {
+		return err
+	}
+	l.files = append(l.files,
+		tarFile{layoutFile, []byte(layoutBytes)},
+		tarFile{indexFile, indexJSON},
+		tarFile{"manifest.json", manifestJSON})
+	return nil
+}
+
+func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) }
+
+// Write sends the tar to w. Every byte that leaves is checked on the way; the
+// error is a [*DamageError] where the archive's content is not what it was,
+// and the tar is then left without its end. Progress, where not nil, is told
+// the bytes of layers as they go.
+func (l *Load) Write(ctx context.Context, w io.Writer, progress func(int64)) error {
+	tw := tar.NewWriter(w)
+	for _, dir := range []string{"blobs/", blobsDir + "/"} {
+		if err := tw.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+			return err
+		}
+	}
+	for _, file := range l.files {
+		if err := writeHeader(tw, file.name, int64(len(file.data))); err != nil {
+			return err
+		}
+		if _, err := tw.Write(file.data); err != nil {
+			return err
+		}
+	}
+	for _, b := range l.content {
+		if err := l.writeBlob(ctx, tw, b, progress); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+func writeHeader(tw *tar.Writer, name string, size int64) error {
+	return tw.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: size})
+}
+
+func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progress func(int64)) error {
+	if err := writeHeader(tw, blobName(b.digest), b.size); err != nil {
+		return err
+	}
+	stored, err := l.f.Blob(ctx, b.stored)
+	if err != nil {
+		return err
+	}
+	defer stored.Close()
+	content := io.Reader(stored)
+	if b.digest != b.stored.Digest { // the archive has it compressed
+		plain, err := decompress(stored)
+		if err != nil {
+			return undecodable(b.stored.Digest, err)
+		}
+		defer plain.Close()
+		content = digestio.VerifyReader(plain, b.digest, b.size)
+	}
+	if progress != nil {
+		content = &tellingReader{content, progress}
+	}
+	if _, err := io.CopyBuffer(onlyWriter{tw}, content, make([]byte, 1<<20)); err != nil {
+		return fmt.Errorf("sending %s: %w", b.digest, err)
+	}
+	return nil
+}
+
+// onlyWriter hides ReadFrom, so that the copy uses the buffer it is given.
+type onlyWriter struct{ io.Writer }
+
+type tellingReader struct {
+	r    io.Reader
+	tell func(int64)
+}
+
+func (t *tellingReader) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	t.tell(int64(n))
+	return n, err
+}

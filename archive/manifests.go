@@ -1,0 +1,252 @@
+package archive
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// maxIndexDepth bounds indexes within indexes.
+const maxIndexDepth = 4
+
+// containerd reads the index.json of a containerd store and follows the image
+// ID to every manifest whose content the engine has. The engine leaves out
+// what it lacks without a word, so each manifest is checked for itself.
+func (a *assembly) containerd(r *Record, img engine.Image) error {
+	var index ocispec.Index
+	if err := a.in.decode(indexFile, &index); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest == img.ID })
+	if i < 0 {
+		return fmt.Errorf("%w: its answer does not name %s", ErrIncomplete, img.ID)
+	}
+	target := index.Manifests[i]
+	target.Annotations = nil // names and notes of the engine, not part of the image
+	r.Target = &target
+	if err := a.follow(r, target, maxIndexDepth); err != nil {
+		return err
+	}
+	if len(r.Contents) == 0 {
+		return fmt.Errorf("%w: it lacks a config or layers", ErrIncomplete)
+	}
+	return nil
+}
+
+// anyManifest is a manifest or an index; which one shows in what it has.
+type anyManifest struct {
+	MediaType string               `json:"mediaType"`
+	Config    *ocispec.Descriptor  `json:"config"`
+	Layers    []ocispec.Descriptor `json:"layers"`
+	Manifests []ocispec.Descriptor `json:"manifests"`
+}
+
+func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
+	file, err := a.in.blob(d.Digest)
+	if err != nil {
+		return err
+	}
+	var m anyManifest
+	if err := json.Unmarshal(file.data, &m); err != nil {
+		return fmt.Errorf("%w: manifest %s: %w", ErrIncomplete, d.Digest, err)
+	}
+	stored, err := a.metadata(d.MediaType, file)
+	if err != nil {
+		return err
+	}
+	if m.Config != nil {
+		return a.manifest(r, d, stored, m)
+	}
+	if depth == 0 {
+		return fmt.Errorf("%w: indexes are nested too deeply", ErrIncomplete)
+	}
+	for _, child := range m.Manifests {
+		if a.in.files["blobs/sha256/"+child.Digest.Encoded()] == nil {
+			a.absent = true // a platform that was never pulled
+			continue
+		}
+		if err := a.follow(r, child, depth-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *assembly) manifest(r *Record, d, stored ocispec.Descriptor, m anyManifest) error {
+	if !runnable(d, m) {
+		return a.attached(m)
+	}
+	if !a.whole(m) {
+		a.absent = true
+		return nil
+	}
+	config, err := a.in.blob(m.Config.Digest)
+	if err != nil {
+		return err
+	}
+	c := Contents{Platform: platform(d, config.data), Manifest: &stored}
+	if c.Config, err = a.metadata(m.Config.MediaType, config); err != nil {
+		return err
+	}
+	diffIDs, err := configDiffIDs(config.data)
+	if err != nil || len(diffIDs) != len(m.Layers) {
+		return fmt.Errorf("%w: manifest %s has %d layers, its config %d", ErrIncomplete, d.Digest, len(m.Layers), len(diffIDs))
+	}
+	for i, original := range m.Layers {
+		file, err := a.in.blob(original.Digest)
+		if err != nil {
+			return err
+		}
+		l, err := a.layer(file, diffIDs[i], &original)
+		if err != nil {
+			return err
+		}
+		c.Layers = append(c.Layers, l)
+	}
+	r.Contents = append(r.Contents, c)
+	return nil
+}
+
+// whole reports whether the stream holds the config and each layer.
+func (a *assembly) whole(m anyManifest) bool {
+	for _, d := range append([]ocispec.Descriptor{*m.Config}, m.Layers...) {
+		if a.in.files["blobs/sha256/"+d.Digest.Encoded()] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// attached keeps an attestation or other artifact of an index, as far as the
+// engine has it. Its blobs are kept as they are.
+func (a *assembly) attached(m anyManifest) error {
+	for _, d := range append([]ocispec.Descriptor{*m.Config}, m.Layers...) {
+		file, err := a.in.blob(d.Digest)
+		if err != nil {
+			a.absent = true
+			continue
+		}
+		if file.data != nil {
+			if _, err := a.metadata(d.MediaType, file); err != nil {
+				return err
+			}
+			continue
+		}
+		if file.stored.Digest != d.Digest {
+			return fmt.Errorf("%w: artifact %s would not come back as it is", ErrIncomplete, d.Digest)
+		}
+		a.blobs[d.Digest] = file.stored
+	}
+	return nil
+}
+
+// runnable tells an image from what BuildKit attaches to one.
+func runnable(d ocispec.Descriptor, m anyManifest) bool {
+	if d.Annotations["vnd.docker.reference.type"] != "" {
+		return false
+	}
+	if d.Platform != nil && d.Platform.OS == "unknown" {
+		return false
+	}
+	switch m.Config.MediaType {
+	case ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json":
+		return true
+	default:
+		return false
+	}
+}
+
+func platform(d ocispec.Descriptor, config []byte) string {
+	p := d.Platform
+	if p == nil {
+		p = &ocispec.Platform{}
+		if json.Unmarshal(config, p) != nil || p.OS == "" {
+			return ""
+		}
+	}
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
+}
+
+// view writes the manifest or index under which other tools read the record:
+// the engine's own where every byte of it is here, else one of our own over
+// the layers as they are stored.
+func (a *assembly) view(r *Record) error {
+	if r.Store == engine.Containerd && !a.absent && a.verbatim(r) {
+		r.View = *r.Target
+		return nil
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for _, c := range r.Contents {
+		d, err := a.viewManifest(c)
+		if err != nil {
+			return err
+		}
+		index.Manifests = append(index.Manifests, d)
+	}
+	if len(index.Manifests) == 1 {
+		r.View = index.Manifests[0]
+		return nil
+	}
+	data, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	r.View, err = a.put(ocispec.MediaTypeImageIndex, data)
+	return err
+}
+
+func (a *assembly) verbatim(r *Record) bool {
+	return !slices.ContainsFunc(r.Contents, func(c Contents) bool { return !c.verbatim() })
+}
+
+// verbatim reports whether the image is stored byte for byte as the engine
+// had it.
+func (c Contents) verbatim() bool {
+	return c.Manifest != nil && !slices.ContainsFunc(c.Layers, func(l Layer) bool {
+		return l.Original == nil || l.Original.Digest != l.Stored.Digest
+	})
+}
+
+func (a *assembly) viewManifest(c Contents) (ocispec.Descriptor, error) {
+	if c.verbatim() {
+		d := *c.Manifest
+		d.Platform = parsePlatform(c.Platform)
+		return d, nil
+	}
+	config := c.Config
+	config.MediaType = ocispec.MediaTypeImageConfig
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config,
+		Layers: make([]ocispec.Descriptor, 0, len(c.Layers))}
+	for _, l := range c.Layers {
+		m.Layers = append(m.Layers, l.Stored)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	d, err := a.put(ocispec.MediaTypeImageManifest, data)
+	d.Platform = parsePlatform(c.Platform)
+	return d, err
+}
+
+func parsePlatform(s string) *ocispec.Platform {
+	parts := strings.Split(s, "/")
+	if len(parts) < 2 {
+		return nil
+	}
+	p := &ocispec.Platform{OS: parts[0], Architecture: parts[1]}
+	if len(parts) > 2 {
+		p.Variant = parts[2]
+	}
+	return p
+}

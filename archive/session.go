@@ -1,0 +1,126 @@
+package archive
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+// strandedAfter is how long the temporary files of another host's run are left
+// alone. A run of this host is known to be dead by its lock.
+const strandedAfter = 24 * time.Hour
+
+// session is this process's folder for temporary files. It is locked for the
+// life of the process, so that the next run can tell what a killed one left.
+type session struct {
+	fsys durable.FS
+	dir  string
+	lock *flock.Flock
+}
+
+// writing returns the session, which it opens at the first call. It also
+// removes what dead runs left.
+func (f *Folder) writing() (*session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.session != nil {
+		return f.session, nil
+	}
+	if err := f.sweep(); err != nil {
+		return nil, fmt.Errorf("clearing temporary files: %w", err)
+	}
+	s, err := f.newSession()
+	if err != nil {
+		return nil, fmt.Errorf("writing to the archive: %w", err)
+	}
+	f.session = s
+	return s, nil
+}
+
+func (f *Folder) newSession() (*session, error) {
+	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
+	if err := f.fsys.MkdirAll(dir, dirMode); err != nil {
+		return nil, err
+	}
+	lock := flock.New(lockOf(dir), flock.SetPermissions(fileMode))
+	if _, err := lock.TryLock(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	// Between the folder's making and its locking a sweep of another process
+	// may have taken it for a dead one.
+	if _, err := os.Stat(lockOf(dir)); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &session{fsys: f.fsys, dir: dir, lock: lock}, nil
+}
+
+func lockOf(dir string) string { return filepath.Join(dir, "lock") }
+
+// pending opens a new temporary file.
+func (s *session) pending() (*durable.Pending, error) {
+	return durable.NewPending(s.fsys, s.temp(), fileMode)
+}
+
+func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
+
+func (s *session) close() error {
+	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
+}
+
+// sweep removes the temporary files of runs that are no more.
+func (f *Folder) sweep() error {
+	entries, err := os.ReadDir(f.join(tmpDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name := filepath.Join(f.join(tmpDir), e.Name()); f.stranded(name, e) {
+			if err := os.RemoveAll(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Folder) stranded(name string, e fs.DirEntry) bool {
+	host, _, ok := cutLast(e.Name(), "-")
+	if !ok || !e.IsDir() || host != hostName() {
+		info, err := e.Info()
+		return err == nil && time.Since(info.ModTime()) > strandedAfter
+	}
+	lock := flock.New(lockOf(name), flock.SetPermissions(fileMode))
+	defer lock.Close()
+	free, err := lock.TryLock()
+	return err == nil && free
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// hostName is the host's name in a form that may stand in a file name.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "host"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == filepath.Separator || r == 0 {
+			return '_'
+		}
+		return r
+	}, name)
+}

@@ -1,0 +1,216 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/digestio"
+)
+
+// Receipt is the proof that an image can be given back. Only [Folder.Verify]
+// makes one that proves anything: the record is durable, every blob that it
+// names was read back from the archive and hashed to its digest, every layer
+// decompressed to the diff ID that the engine reports, and the config is the
+// one that the engine's image ID rests on.
+type Receipt struct {
+	image   digest.Digest
+	store   engine.StoreKind
+	diffIDs []digest.Digest
+	names   []string
+	record  string
+	proven  time.Time
+}
+
+// Proves returns nil where the receipt is for exactly this image with, at most,
+// these names; otherwise an error that says what differs.
+func (r Receipt) Proves(img engine.Image, store engine.StoreKind) error {
+	switch {
+	case r.record == "" || r.proven.IsZero():
+		return errors.New("there is no receipt")
+	case r.image != img.ID || r.store != store:
+		return fmt.Errorf("the receipt is for image %s", r.image)
+	case !slices.Equal(r.diffIDs, img.DiffIDs):
+		return errors.New("the receipt is for other layers")
+	case !subset(img.References, r.names):
+		return fmt.Errorf("the receipt is for the names %v", r.names)
+	}
+	return nil
+}
+
+// Record is the name of the record that the receipt is about.
+func (r Receipt) Record() string { return r.record }
+
+// proof is what reading a blob back from the archive showed. Its fields may be
+// read once done is closed.
+type proof struct {
+	done     chan struct{}
+	err      error         // a *DamageError where the blob is bad
+	diffID   digest.Digest // of the decompressed content
+	unpacked int64         // bytes, decompressed
+}
+
+// prove reads a blob back from the archive, hashes it, decompresses it and
+// hashes that. Each blob is read once for each process, whoever asks.
+func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(int64)) *proof {
+	f.mu.Lock()
+	p, known := f.proofs[d.Digest]
+	if !known {
+		p = &proof{done: make(chan struct{})}
+		f.proofs[d.Digest] = p
+	}
+	f.mu.Unlock()
+	if known {
+		<-p.done
+		return p
+	}
+	p.err = p.read(ctx, f, d)
+	if p.err != nil && !isDamage(p.err) {
+		f.disprove(d.Digest) // an interrupted reading says nothing about the blob
+	}
+	close(p.done)
+	if progress != nil {
+		progress(d.Size)
+	}
+	return p
+}
+
+func (p *proof) read(ctx context.Context, f *Folder, d ocispec.Descriptor) error {
+	r, err := f.Blob(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	plain, err := decompress(r)
+	if err != nil {
+		return undecodable(d.Digest, err)
+	}
+	defer plain.Close()
+	sum := digestio.NewHasher()
+	if _, err := io.CopyBuffer(sum, plain, make([]byte, 1<<20)); err != nil {
+		return undecodable(d.Digest, err)
+	}
+	// A decoder may stop before the end of its input: what follows counts too.
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	p.diffID, p.unpacked = sum.Digest(), sum.Size()
+	return nil
+}
+
+// undecodable turns a decoder's error into damage, but for those that say
+// nothing about the content.
+func undecodable(d digest.Digest, err error) error {
+	if isDamage(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return damage(d, "does not decompress: "+err.Error())
+}
+
+func isDamage(err error) bool {
+	var bad *DamageError
+	return errors.As(err, &bad)
+}
+
+// disprove forgets what is known of a blob, as when it is written again.
+func (f *Folder) disprove(d digest.Digest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.proofs, d)
+}
+
+// knownBad reports whether this process has read the blob and found damage.
+func (f *Folder) knownBad(d digest.Digest) bool {
+	f.mu.Lock()
+	p := f.proofs[d]
+	f.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return p.err != nil
+	default:
+		return false
+	}
+}
+
+// Verify proves that the archive gives back img, as the engine reports it now,
+// from this record. It reads every blob of the record that this process has
+// not read before. The error is a [*DamageError] where blobs are bad.
+func (f *Folder) Verify(ctx context.Context, r *Record, img engine.Image, store engine.StoreKind) (Receipt, error) {
+	if !r.Covers(img, store) {
+		return Receipt{}, fmt.Errorf("record %s is not about this image with these names", r.name)
+	}
+	if err := f.Check(ctx, r, nil); err != nil {
+		return Receipt{}, err
+	}
+	if err := f.durableRecord(r); err != nil {
+		return Receipt{}, err
+	}
+	return Receipt{image: img.ID, store: store, diffIDs: slices.Clone(img.DiffIDs),
+		names: slices.Clone(r.References), record: r.name, proven: time.Now()}, nil
+}
+
+// Check reads back every blob of a record and compares each with what the
+// record says of it, and the image's identity with what it rests on. The error
+// is a [*DamageError] that names every bad blob. Progress, where not nil, is
+// told the size of each blob that had to be read, when it has been; it may be
+// called from several goroutines.
+func (f *Folder) Check(ctx context.Context, r *Record, progress func(int64)) error {
+	var mu sync.Mutex
+	var bad []Damage
+	g, reading := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, d := range r.Blobs {
+		g.Go(func() error {
+			err := f.checkBlob(reading, r, d, progress)
+			var damaged *DamageError
+			if errors.As(err, &damaged) {
+				mu.Lock()
+				defer mu.Unlock()
+				bad = append(bad, damaged.Blobs...)
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(bad) > 0 {
+		slices.SortFunc(bad, func(a, b Damage) int { return cmp.Compare(a.Digest, b.Digest) })
+		return &DamageError{Blobs: bad}
+	}
+	return f.checkIdentity(ctx, r)
+}
+
+func (f *Folder) checkBlob(ctx context.Context, r *Record, d ocispec.Descriptor, progress func(int64)) error {
+	p := f.prove(ctx, d, progress)
+	if p.err != nil {
+		return p.err
+	}
+	for _, c := range r.Contents {
+		for _, l := range c.Layers {
+			if l.Stored.Digest != d.Digest {
+				continue
+			}
+			if l.DiffID != p.diffID || l.Size != p.unpacked {
+				return damage(d.Digest, fmt.Sprintf("decompresses to %s (%d bytes), not to layer %s (%d bytes)",
+					p.diffID, p.unpacked, l.DiffID, l.Size))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package archive
+
+import (
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// chunkSize is how much of a layer goes into one zstd frame. Frames may be
+// concatenated (RFC 8878, section 3), so the chunks of one layer are
+// compressed side by side and any zstd reader takes the result. Larger chunks
+// gain less than one part in a hundred; smaller ones cost more.
+const chunkSize = 4 << 20
+
+// maxWindow bounds what a reader allocates for one frame, whatever the frame
+// says of itself. It covers zstd's own levels up to --ultra -22.
+const maxWindow = 128 << 20
+
+// compressor turns bytes into zstd frames on all cores. One serves any number
+// of layers, one after the other or at once.
+type compressor struct {
+	enc    *zstd.Encoder
+	chunks sync.Pool
+}
+
+func newCompressor(level zstd.EncoderLevel) (*compressor, error) {
+	enc, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(level),
+		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
+		zstd.WithWindowSize(chunkSize),
+		zstd.WithZeroFrames(true),
+		zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &compressor{enc: enc, chunks: sync.Pool{New: func() any {
+		return new(make([]byte, 0, chunkSize))
+	}}}, nil
+}
+
+// writer returns a writer whose input arrives at w as zstd frames, in order.
+// Close flushes it and says what went wrong; it must be called in any case.
+func (c *compressor) writer(w io.Writer) io.WriteCloser {
+	cw := &chunkWriter{c: c, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+	go cw.flush(w)
+	return cw
+}
+
+type chunkWriter struct {
+	c      *compressor
+	chunk  *[]byte
+	frames chan chan *[]byte // in the order of the input; its length bounds memory
+	done   chan error
+	wrote  bool
+}
+
+func (w *chunkWriter) Write(b []byte) (int, error) {
+	total := len(b)
+	for len(b) > 0 {
+		if w.chunk == nil {
+			w.chunk = w.c.chunks.Get().(*[]byte)
+		}
+		n := min(len(b), chunkSize-len(*w.chunk))
+		*w.chunk = append(*w.chunk, b[:n]...)
+		b = b[n:]
+		if len(*w.chunk) == chunkSize {
+			w.compress()
+		}
+	}
+	return total, nil
+}
+
+// compress hands the current chunk to a goroutine of its own; the bounded
+// channel makes Write wait while too many are under way.
+func (w *chunkWriter) compress() {
+	in, out := w.chunk, make(chan *[]byte, 1)
+	w.chunk, w.wrote = nil, true
+	w.frames <- out
+	go func() {
+		frame := w.c.chunks.Get().(*[]byte)
+		*frame = w.c.enc.EncodeAll(*in, (*frame)[:0])
+		w.c.release(in)
+		out <- frame
+	}()
+}
+
+func (w *chunkWriter) flush(dst io.Writer) {
+	var failed error
+	for out := range w.frames {
+		frame := <-out
+		if failed == nil {
+			_, failed = dst.Write(*frame)
+		}
+		w.c.release(frame)
+	}
+	w.done <- failed
+}
+
+func (w *chunkWriter) Close() error {
+	if w.chunk == nil && !w.wrote {
+		w.chunk = w.c.chunks.Get().(*[]byte) // an empty layer is an empty frame, not an empty file
+	}
+	if w.chunk != nil {
+		w.compress()
+	}
+	close(w.frames)
+	return <-w.done
+}
+
+func (c *compressor) release(b *[]byte) {
+	*b = (*b)[:0]
+	c.chunks.Put(b)
+}
+
+// decompress returns the uncompressed form of r, by its first bytes: zstd,
+// gzip, or as it is. Close frees the decoder, not r.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	p := newPeeker(r)
+	switch sniff(p.head()) {
+	case formZstd:
+		d, err := zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	case formGzip:
+		return gzip.NewReader(p)
+	default:
+		return io.NopCloser(p), nil
+	}
+}
