@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+
+# The race detector needs a C compiler; all else does without.
+RACE := $(if $(shell command -v $(or $(CC),cc)),-race)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ENGINES := host trixie-classic trixie-containerd
+ENGINE_PACKAGES := ./engine/... ./prune/... ./restore/... ./archive/... ./cmd/...
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/archprune.
+	CGO_ENABLED=0 go build -trimpath -o bin/archprune ./cmd/archprune
+
+.PHONY: demo
+demo: ## Show archiving, pruning and rolling back on a private engine (root).
+	@scripts/demo.sh
+
+.PHONY: test
+test: ## Run all tests, on a private Docker engine of this machine (root).
+	scripts/engine.sh host
+	go test $(RACE) -shuffle=on -timeout 30m ./...
+
+.PHONY: test-engines
+test-engines: ## Run the tests that need an engine on every kind of engine (root).
+	scripts/engine.sh host
+	scripts/engine.sh trixie
+	@set -e; for engine in $(ENGINES); do \
+		echo "== tests on engine $$engine"; \
+		ARCHPRUNE_TEST_ENGINE=$$engine go test -count=1 $(RACE) -timeout 30m $(ENGINE_PACKAGES); \
+	done
+
+.PHONY: bench
+bench: ## Measure against docker save on images of real size (root; some minutes).
+	scripts/engine.sh host
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./internal/bench
+
+.PHONY: lint
+lint: ## Check format, vet, staticcheck and go.mod.
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Gets the Docker engines that the tests and the demo start for themselves,
+# from Debian's packages alone. Says nothing where nothing is to do.
+#
+#   scripts/engine.sh demo    dockerd, docker and busybox
+#   scripts/engine.sh host    the same, and the programs that tests compare with
+#   scripts/engine.sh trixie  Debian 13 with its dockerd in a cache folder:
+#                             ${ARCHPRUNE_TEST_CACHE:-${XDG_CACHE_HOME:-~/.cache}/archprune-test}/trixie
+#
+# It installs only what is missing, starts no engine, leaves none running that
+# was not there, and changes nothing about one that is.
+set -euo pipefail
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+cache=${ARCHPRUNE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/archprune-test}
+guard=/usr/sbin/policy-rc.d
+
+say() { printf 'engine.sh: %s\n' "$*" >&2; }
+
+die() {
+	say "$*"
+	exit 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# A container image built from busybox alone has no libraries.
+has_static_busybox() {
+	has busybox && [[ $(LC_ALL=C ldd "$(command -v busybox)" 2>&1) == *"not a dynamic executable"* ]]
+}
+
+# missing prints the Debian packages of what the machine lacks.
+missing() {
+	has dockerd || echo docker.io
+	# From Debian 13 on docker.io comes without the docker command.
+	has docker || { apt-cache show docker-cli >/dev/null 2>&1 && echo docker-cli || echo docker.io; }
+	has_static_busybox || echo busybox-static
+	[ "$1" != demo ] || return 0
+	has zstd || echo zstd
+	has skopeo || echo skopeo
+	has umoci || echo umoci
+	has debootstrap || echo debootstrap debian-archive-keyring
+}
+
+# hold_services keeps packages from starting services until the script ends.
+hold_services() {
+	if [ -x $guard ]; then
+		local status=0
+		$guard docker start >/dev/null 2>&1 || status=$?
+		[ $status -ne 101 ] || return 0
+		mv $guard $guard.before-archprune
+	fi
+	trap release_services EXIT
+	printf '#!/bin/sh\nexit 101\n' >$guard
+	chmod 755 $guard
+}
+
+release_services() {
+	rm -f $guard
+	[ ! -e $guard.before-archprune ] || mv $guard.before-archprune $guard
+}
+
+# disable_services keeps the engine that was just installed from starting with
+# the machine. Each of the two ways covers one kind of init.
+disable_services() {
+	deb-systemd-helper disable docker.service docker.socket containerd.service >/dev/null 2>&1 || true
+	update-rc.d docker disable >/dev/null 2>&1 || true
+	say "Docker is installed, and its service is left disabled"
+}
+
+# install_packages installs what missing names.
+install_packages() {
+	local wanted log had_engine=yes
+	wanted=$(missing "$1" | xargs -n1 | sort -u | xargs)
+	[ -n "$wanted" ] || return 0
+	has apt-get || die "this machine lacks $wanted (Debian's names) and has no apt-get: install them"
+	[ "$(id -u)" = 0 ] || die "this machine lacks packages; as root: apt-get install --no-install-recommends $wanted"
+	say "installing Debian packages"
+	has dockerd || had_engine=no
+	hold_services
+	log=$(mktemp)
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q update >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update did not succeed"; }
+	# What the archive offers decides some names.
+	wanted=$(missing "$1" | xargs -n1 | sort -u | xargs)
+	say "$wanted"
+	# shellcheck disable=SC2086 # a list of packages
+	apt-get -q install -y --no-install-recommends $wanted >"$log" 2>&1 ||
+		{ cat "$log" >&2; die "apt-get install did not succeed"; }
+	rm -f "$log"
+	[ $had_engine = yes ] || disable_services
+	[ -z "$(missing "$1")" ] || die "still missing after the installation: $(missing "$1" | xargs)"
+}
+
+# mirror prints the Debian mirror that apt uses, for debootstrap to use too.
+mirror() {
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' 'Component: main' 2>/dev/null |
+		head -n 1
+}
+
+get_trixie() {
+	local root=$cache/trixie tmp from
+	[ ! -x "$root/usr/sbin/dockerd" ] || return 0
+	[ "$(id -u)" = 0 ] || die "only root can make the Debian 13 engine: run it as root"
+	install_packages host
+	# Left by a run that was killed. Its mounts went with its namespace.
+	rm -rf --one-file-system "$cache"/.trixie.*
+	tmp=$(mktemp -d "$cache/.trixie.XXXXXX")
+	from=$(mirror)
+	say "making a Debian 13 root with its Docker engine in $root (a minute or two)"
+	unshare --mount --propagation private debootstrap --variant=minbase \
+		--include=docker.io,ca-certificates,iptables trixie "$tmp" ${from:+"$from"} >"$tmp.log" 2>&1 ||
+		{ tail -n 20 "$tmp.log" >&2; rm -rf --one-file-system "$tmp" "$tmp.log"; die "debootstrap did not succeed"; }
+	rm -rf "$tmp.log" "$tmp"/var/cache/apt/archives/*.deb
+	chmod 755 "$tmp"
+	mv -T "$tmp" "$root"
+}
+
+case ${1-} in
+demo | host | trixie) ;;
+*) die "usage: scripts/engine.sh demo|host|trixie" ;;
+esac
+[ "$(uname -s)" = Linux ] || die "the engines for tests and demo run on Linux: use a Linux machine, a Debian one at best"
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+if [ "$1" = trixie ]; then
+	get_trixie
+else
+	install_packages "$1"
+fi
