@@ -1,0 +1,179 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+)
+
+// maxBatch bounds the images of one save, so that a failure of one call costs
+// little.
+const maxBatch = 64
+
+// errRepeatedLayer is why an image can't be saved without harm.
+var errRepeatedLayer = errors.New("it has the same layer twice, and a save of it would leak disk space on this engine (25 or later with a graph driver)")
+
+// saveLeaks reports whether a save that meets a layer twice keeps that layer
+// on the engine's disk for ever: graph-driver stores since 25.0.
+func saveLeaks(info engine.Info) bool {
+	major, _, _ := strings.Cut(info.Version, ".")
+	n, err := strconv.Atoi(major)
+	return info.Store == engine.Classic && (err != nil || n >= 25)
+}
+
+// batches splits images into saves. A graph-driver engine stages a whole save
+// in its own temporary folder, so a batch must fit there; one image always
+// makes a batch, since only the engine can say whether it really fits.
+func batches(info engine.Info, images []engine.Image, staging int64) [][]engine.Image {
+	limit := maxBatch
+	if saveLeaks(info) {
+		limit = 1
+	}
+	var all [][]engine.Image
+	var batch []engine.Image
+	layers := map[digest.Digest]bool{}
+	var bytes int64
+	for _, img := range images {
+		more := unstaged(img, layers)
+		full := len(batch) == limit ||
+			info.Store == engine.Classic && staging > 0 && bytes+more > staging-staging/10
+		if len(batch) > 0 && full {
+			all = append(all, batch)
+			batch, bytes = nil, 0
+			clear(layers)
+			more = unstaged(img, layers)
+		}
+		batch, bytes = append(batch, img), bytes+more
+		for _, d := range img.DiffIDs {
+			layers[d] = true
+		}
+	}
+	if len(batch) > 0 {
+		all = append(all, batch)
+	}
+	return all
+}
+
+// unstaged is about how many bytes img adds to a batch with these layers.
+func unstaged(img engine.Image, layers map[digest.Digest]bool) int64 {
+	if len(img.LayerSizes) != len(img.DiffIDs) {
+		return img.Size
+	}
+	var bytes int64
+	for i, d := range img.DiffIDs {
+		if !layers[d] {
+			bytes += img.LayerSizes[i]
+		}
+	}
+	return bytes
+}
+
+func (r *run) exportAll(ctx context.Context, images []engine.Image) error {
+	var safe []engine.Image
+	for _, img := range images {
+		if err := r.exportable(img); err != nil {
+			r.stay(img.ID, err)
+			continue
+		}
+		safe = append(safe, img)
+	}
+	for _, batch := range batches(r.info, safe, r.opts.Staging) {
+		if err := r.exportBatch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) exportable(img engine.Image) error {
+	switch {
+	case img.Incomplete() || len(img.DiffIDs) == 0 && r.info.Store == engine.Containerd:
+		return errors.New("the engine lacks some of its content, so it can't give it back")
+	case len(img.DiffIDs) == 0:
+		return errors.New("it has no layers, and this kind of engine can't save such an image")
+	case saveLeaks(r.info) && repeats(img.DiffIDs):
+		return errRepeatedLayer
+	}
+	return nil
+}
+
+func repeats(ids []digest.Digest) bool {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return len(slices.Compact(ids)) != len(ids)
+}
+
+// exportBatch archives one batch. Where the stream of several images fails,
+// each is tried by itself: one bad image must not keep the others from being
+// archived.
+func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
+	ingested, err := r.export(ctx, batch)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && len(batch) > 1 {
+		for _, img := range batch {
+			if err := r.exportBatch(ctx, []engine.Image{img}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err != nil {
+		r.stay(batch[0].ID, fmt.Errorf("archiving: %w", err))
+		return nil
+	}
+	for _, in := range ingested {
+		if in.Err != nil {
+			r.stay(in.Image.ID, fmt.Errorf("archiving: %w", in.Err))
+			continue
+		}
+		r.added += in.Record.Sizes.Added
+		if _, err := r.archived(ctx, in.Image, in.Record, Archived); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) export(ctx context.Context, batch []engine.Image) ([]archive.Ingested, error) {
+	layers := map[digest.Digest]bool{}
+	names := make([]string, len(batch))
+	var bytes int64
+	for i, img := range batch {
+		names[i] = img.ID.String()
+		bytes += unstaged(img, layers)
+		for _, d := range img.DiffIDs {
+			layers[d] = true
+		}
+	}
+	r.event(Exporting, bytes, batch...)
+	defer r.event(Exported, 0, batch...)
+	body, err := r.eng.Save(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return r.arch.Ingest(ctx, &receiver{body, r}, batch, r.info)
+}
+
+// receiver tells of the bytes that arrive.
+type receiver struct {
+	io.Reader
+	r *run
+}
+
+func (c *receiver) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.r.event(Received, int64(n))
+	return n, err
+}

@@ -1,0 +1,263 @@
+// Package prune carries out a plan. It owns the safety argument: an image that
+// is to be archived leaves the engine only against a receipt, an image that
+// changed since it was decided on stays, and whatever fails leaves the image
+// where it is.
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/selector"
+)
+
+// Engine is what carrying out a plan needs of an engine.
+type Engine interface {
+	Inspect(ctx context.Context, name string) (engine.Image, error)
+	Containers(ctx context.Context) ([]engine.Container, error)
+	Save(ctx context.Context, names []string) (io.ReadCloser, error)
+	// Remove removes exactly this image with exactly these names, or nothing.
+	Remove(ctx context.Context, img engine.Image) (engine.Removed, error)
+	// LayersSize is the engine's own account of the bytes of its layers.
+	LayersSize(ctx context.Context) (int64, error)
+}
+
+// Archive is what carrying out a plan needs of an archive.
+type Archive interface {
+	Catalog(ctx context.Context) (*archive.Catalog, error)
+	Holds(r *archive.Record) bool
+	Rename(ctx context.Context, r *archive.Record, img engine.Image, info engine.Info) (*archive.Record, error)
+	Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]archive.Ingested, error)
+	Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error)
+}
+
+// Options for Run. The zero value archives and removes, and reports nothing on
+// the way.
+type Options struct {
+	ArchiveOnly bool  // archive, but remove nothing
+	Staging     int64 // bytes free where the engine stages a save; 0 is unknown
+
+	// Undo gives an archived image back to the engine. It is called when a
+	// container turns up that was created from the image in the instant of its
+	// removal.
+	Undo func(ctx context.Context, r *archive.Record) error
+
+	Event func(Event) // told what happens; may be nil
+}
+
+// Event is a fact about the run.
+type Event struct {
+	Kind   EventKind
+	Images []engine.Image // that it is about
+	Bytes  int64          // Exporting: expected bytes; Received: bytes just received
+}
+
+// EventKind tells events apart.
+type EventKind int
+
+// The kinds of events, in the order in which they come for an image.
+const (
+	Exporting EventKind = iota // the engine is asked for images
+	Received                   // bytes came from the engine
+	Exported                   // the images are in the archive, or failed
+	Verifying                  // an image is being read back
+	Removing                   // an image is about to be removed
+)
+
+// Outcome is what became of an image.
+type Outcome string
+
+// The outcomes. Stayed is the only one that was not planned.
+const (
+	Kept            Outcome = "kept"
+	Archived        Outcome = "archived"         // and still in the engine, as planned
+	AlreadyArchived Outcome = "already archived" // nothing had to be done
+	ArchivedRemoved Outcome = "archived+removed"
+	Removed         Outcome = "removed"
+	Vanished        Outcome = "gone"   // somebody else removed it meanwhile
+	Stayed          Outcome = "stayed" // was to go, or to be archived; Err says why it didn't
+)
+
+// Result is what became of one decision.
+type Result struct {
+	Decision selector.Decision
+	Outcome  Outcome
+	Record   *archive.Record // where the archive has the image
+	Removed  engine.Removed
+	Err      error
+}
+
+// Report is what became of a plan.
+type Report struct {
+	Results   []Result // one for each decision, in the plan's order
+	Reclaimed int64    // bytes, by the engine's own account; -1 where it gave none
+	Added     int64    // bytes that the archive grew by
+	Started   time.Time
+	Finished  time.Time
+}
+
+// Partial reports whether something that was planned did not happen.
+func (r Report) Partial() bool {
+	for _, res := range r.Results {
+		if res.Outcome == Stayed {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrChanged means that an image is no longer what was decided on.
+var ErrChanged = errors.New("changed since the plan")
+
+// Run carries out plan. What fails for one image is in its result, and the
+// others go on; an error is about the run as a whole, and the report is then
+// true up to that point.
+func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts Options) (Report, error) {
+	r := &run{eng: eng, arch: arch, opts: opts, info: plan.Snapshot.Engine,
+		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}}
+	report := Report{Started: time.Now(), Reclaimed: -1}
+	for _, d := range plan.Decisions {
+		r.results[d.Image.ID] = &Result{Decision: d, Outcome: Kept}
+		r.present[d.Image.ID] = true
+	}
+	before, sizeErr := int64(0), error(nil)
+	if !opts.ArchiveOnly {
+		before, sizeErr = eng.LayersSize(ctx)
+	}
+	err := r.carryOut(ctx, plan)
+	for _, d := range plan.Decisions {
+		res := *r.results[d.Image.ID]
+		if err != nil && res.Outcome == Kept && d.Action != selector.Keep {
+			res.Outcome, res.Err = Stayed, err
+		}
+		report.Results = append(report.Results, res)
+	}
+	if !opts.ArchiveOnly && sizeErr == nil {
+		report.Reclaimed = r.reclaimed(ctx, before)
+	}
+	report.Added, report.Finished = r.added, time.Now()
+	return report, err
+}
+
+// reclaimed measures even when the run was interrupted: the figure is about
+// what has happened.
+func (r *run) reclaimed(ctx context.Context, before int64) int64 {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	after, err := r.eng.LayersSize(ctx)
+	if err != nil {
+		return -1
+	}
+	return max(0, before-after)
+}
+
+// run is the state of carrying out one plan.
+type run struct {
+	eng     Engine
+	arch    Archive
+	opts    Options
+	info    engine.Info
+	results map[digest.Digest]*Result
+	present map[digest.Digest]bool // images still in the engine, as far as we know
+	waiting []removal              // proven, but a build child is still there
+	added   int64
+}
+
+func (r *run) event(kind EventKind, bytes int64, images ...engine.Image) {
+	if r.opts.Event != nil {
+		r.opts.Event(Event{Kind: kind, Images: images, Bytes: bytes})
+	}
+}
+
+func (r *run) stay(id digest.Digest, err error) {
+	res := r.results[id]
+	res.Outcome, res.Err = Stayed, err
+}
+
+func (r *run) carryOut(ctx context.Context, plan selector.Plan) error {
+	if err := r.archiveAll(ctx, plan.With(selector.Archive)); err != nil {
+		return err
+	}
+	if r.opts.ArchiveOnly {
+		return nil
+	}
+	for _, d := range plan.With(selector.Remove) {
+		r.waiting = append(r.waiting, removal{decision: d})
+	}
+	return r.removeWaiting(ctx, true)
+}
+
+// archiveAll archives what is to be archived and, unless the run is for
+// archiving alone, removes each image when it is proven: on a full disk the
+// next batch may need the room.
+func (r *run) archiveAll(ctx context.Context, decisions []selector.Decision) error {
+	if len(decisions) == 0 {
+		return nil
+	}
+	catalog, err := r.arch.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	var export []engine.Image
+	for _, d := range decisions {
+		record := r.find(ctx, catalog, d.Image)
+		if record == nil {
+			export = append(export, d.Image)
+			continue
+		}
+		again, err := r.archived(ctx, d.Image, record, AlreadyArchived)
+		if err != nil {
+			return err
+		}
+		if again {
+			export = append(export, d.Image)
+		}
+	}
+	return r.exportAll(ctx, export)
+}
+
+// find returns a record that gives img back under its names, or nil.
+func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Image) *archive.Record {
+	if record, ok := catalog.ForImage(img, r.info.Store); ok && r.arch.Holds(record) {
+		return record
+	}
+	if record, ok := catalog.Content(img, r.info.Store); ok && r.arch.Holds(record) {
+		if renamed, err := r.arch.Rename(ctx, record, img, r.info); err == nil {
+			return renamed
+		}
+	}
+	return nil
+}
+
+// archived goes on with an image that has a record: to its proof and removal.
+// It reports whether the image has to be exported again, since the archive's
+// copy is damaged.
+func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (again bool, err error) {
+	res := r.results[img.ID]
+	res.Record, res.Outcome = record, outcome
+	if r.opts.ArchiveOnly {
+		return false, nil
+	}
+	r.event(Verifying, record.Sizes.Stored, img)
+	receipt, err := r.arch.Verify(ctx, record, img, r.info.Store)
+	var damaged *archive.DamageError
+	switch {
+	case ctx.Err() != nil:
+		r.stay(img.ID, ctx.Err())
+		return false, ctx.Err()
+	case errors.As(err, &damaged) && outcome == AlreadyArchived:
+		return true, nil
+	case err != nil:
+		r.stay(img.ID, fmt.Errorf("proving its archive: %w", err))
+		return false, nil
+	}
+	r.waiting = append(r.waiting, removal{decision: res.Decision, record: record, receipt: receipt})
+	return false, r.removeWaiting(ctx, false)
+}

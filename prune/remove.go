@@ -1,0 +1,181 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/selector"
+)
+
+// removal is an image whose turn to be removed has come. Only for a decision
+// to remove without archiving may the receipt be empty.
+type removal struct {
+	decision selector.Decision
+	record   *archive.Record
+	receipt  archive.Receipt
+}
+
+// removeWaiting removes what waits. An image with a build child that is still
+// in the engine goes on waiting, unless this is the last call.
+func (r *run) removeWaiting(ctx context.Context, last bool) error {
+	for {
+		i := slices.IndexFunc(r.waiting, func(m removal) bool { return !r.hasChild(m.decision.Image.ID) })
+		if i < 0 && last && len(r.waiting) > 0 {
+			i = 0 // its child stays: the engine refuses, and its answer is the reason
+		}
+		if i < 0 {
+			return nil
+		}
+		next := r.waiting[i]
+		r.waiting = slices.Delete(r.waiting, i, i+1)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.remove(ctx, next)
+	}
+}
+
+// hasChild reports whether the engine has an image that was built on id. Only
+// the classic builder leaves such a tie.
+func (r *run) hasChild(id digest.Digest) bool {
+	for child := range r.present {
+		if r.results[child].Decision.Image.ParentID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// remove removes one image, or lets it stay with the reason.
+func (r *run) remove(ctx context.Context, m removal) {
+	img := m.decision.Image
+	r.event(Removing, 0, img)
+	err := r.mayRemove(ctx, m)
+	if errors.Is(err, engine.ErrNotFound) {
+		r.results[img.ID].Outcome = Vanished
+		delete(r.present, img.ID)
+		return
+	}
+	if err != nil {
+		r.stay(img.ID, err)
+		return
+	}
+	removed, err := r.eng.Remove(ctx, img)
+	if errors.Is(err, engine.ErrLateUse) {
+		r.stay(img.ID, r.undo(ctx, m, err))
+		return
+	}
+	if err != nil && !r.gone(ctx, img) {
+		r.stay(img.ID, err)
+		return
+	}
+	delete(r.present, img.ID)
+	res := r.results[img.ID]
+	res.Removed, res.Outcome = removed, Removed
+	if m.decision.Action == selector.Archive {
+		res.Outcome = ArchivedRemoved
+	}
+}
+
+// gone looks whether a removal happened although its answer was lost.
+func (r *run) gone(ctx context.Context, img engine.Image) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	_, err := r.eng.Inspect(ctx, img.ID.String())
+	return errors.Is(err, engine.ErrNotFound)
+}
+
+// undo gives back an image that came into use in the instant of its removal,
+// which an engine does not prevent for an image with several tags. A container
+// made of it runs, but its image is gone: the archive has it.
+func (r *run) undo(ctx context.Context, m removal, late error) error {
+	if m.record == nil || r.opts.Undo == nil {
+		return fmt.Errorf("%w; it is gone from the engine and was not archived", late)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
+	defer cancel()
+	if err := r.opts.Undo(ctx, m.record); err != nil {
+		return fmt.Errorf("%w; giving it back from the archive: %w", late, err)
+	}
+	return fmt.Errorf("%w; it was given back from the archive", late)
+}
+
+// mayRemove is the last look before a removal. Everything that a removal
+// rests on is asked for anew.
+func (r *run) mayRemove(ctx context.Context, m removal) error {
+	img := m.decision.Image
+	switch m.decision.Action {
+	case selector.Remove:
+	case selector.Archive:
+		if err := m.receipt.Proves(img, r.info.Store); err != nil {
+			return fmt.Errorf("not removed: %w", err)
+		}
+	default:
+		return fmt.Errorf("not removed: the decision is %q", m.decision.Action)
+	}
+	now, err := r.eng.Inspect(ctx, img.ID.String())
+	if err != nil {
+		return fmt.Errorf("looking at it again: %w", err)
+	}
+	if err := unchanged(img, now); err != nil {
+		return err
+	}
+	containers, err := r.eng.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at containers again: %w", err)
+	}
+	return unused(img, containers)
+}
+
+func unchanged(planned, now engine.Image) error {
+	var what []string
+	for _, ref := range planned.References {
+		if !slices.Contains(now.References, ref) {
+			what = append(what, "it is no longer "+ref)
+		}
+	}
+	for _, ref := range now.References {
+		if !slices.Contains(planned.References, ref) {
+			what = append(what, "it is now "+ref+" too")
+		}
+	}
+	if planned.ID != now.ID || !slices.Equal(planned.DiffIDs, now.DiffIDs) {
+		what = append(what, "it has other content")
+	}
+	if !slices.Equal(planned.RepoDigests, now.RepoDigests) && len(what) == 0 {
+		what = append(what, "its digest names are others")
+	}
+	if len(what) > 0 {
+		return fmt.Errorf("%w: %s", ErrChanged, strings.Join(what, ", "))
+	}
+	return nil
+}
+
+func unused(img engine.Image, containers []engine.Container) error {
+	for _, c := range containers {
+		if uses(c, img) {
+			return fmt.Errorf("%w: container %s (%s) uses it", ErrChanged, c.Name, c.State)
+		}
+		for _, m := range c.Mounts {
+			if m.ImageID == "" {
+				return fmt.Errorf("container %s mounts image %s, which no longer resolves: it could be this one", c.Name, m.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func uses(c engine.Container, img engine.Image) bool {
+	is := func(id digest.Digest) bool {
+		return id == img.ID || slices.ContainsFunc(img.Manifests, func(m engine.Manifest) bool { return m.Digest == id })
+	}
+	return is(c.ImageID) || slices.ContainsFunc(c.Mounts, func(m engine.ImageMount) bool { return is(m.ImageID) })
+}
