@@ -21,11 +21,10 @@ import (
 const maxMetadata = 8 << 20
 
 // blobWriter is a blob on its way into the archive. It has no name until
-// publish: that is its digest.
+// publish: that is the digest of what was read back from the disk.
 type blobWriter struct {
 	f    *Folder
 	file *durable.Pending
-	sum  *digestio.Hasher
 }
 
 func (f *Folder) newBlob() (*blobWriter, error) {
@@ -37,27 +36,42 @@ func (f *Folder) newBlob() (*blobWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing to the archive: %w", err)
 	}
-	return &blobWriter{f: f, file: file, sum: digestio.NewHasher()}, nil
+	return &blobWriter{f: f, file: file}, nil
 }
 
 func (w *blobWriter) Write(b []byte) (int, error) {
 	n, err := w.file.Write(b)
-	w.sum.Write(b[:n])
 	if err != nil {
 		return n, fmt.Errorf("writing to the archive: %w", err)
 	}
 	return n, nil
 }
 
-func (w *blobWriter) digest() digest.Digest { return w.sum.Digest() }
-func (w *blobWriter) size() int64           { return w.sum.Size() }
-
-// publish makes the blob's content durable and gives it its name. A blob that
-// is there already is replaced: the bytes just written are known to be good.
-func (w *blobWriter) publish() error {
-	if err := w.file.Commit(w.f.blobPath(w.digest())); err != nil {
-		return fmt.Errorf("publishing blob %s: %w", w.digest(), err)
+// readBack makes the content durable and reads it from the disk: its digest,
+// its size, and what it decompresses to.
+func (w *blobWriter) readBack(ctx context.Context) (*proof, error) {
+	if err := w.file.Seal(); err != nil {
+		return nil, err
 	}
+	file, err := os.Open(w.file.Temp())
+	if err != nil {
+		return nil, fmt.Errorf("reading a blob back: %w", err)
+	}
+	defer file.Close()
+	p := newProof()
+	defer close(p.done)
+	return p, p.read(contextReader{ctx, file})
+}
+
+// publish gives the blob the name that readBack found. A blob that is there
+// already is replaced: the bytes just read are known to be good.
+func (w *blobWriter) publish(p *proof) error {
+	if err := w.file.Commit(w.f.blobPath(p.digest)); err != nil {
+		return fmt.Errorf("publishing blob %s: %w", p.digest, err)
+	}
+	w.f.mu.Lock()
+	defer w.f.mu.Unlock()
+	w.f.proofs[p.digest] = p
 	return nil
 }
 
@@ -77,7 +91,14 @@ func (f *Folder) putBytes(mediaType string, data []byte) (ocispec.Descriptor, er
 	if _, err := w.Write(data); err != nil {
 		return desc, err
 	}
-	return desc, w.publish()
+	p, err := w.readBack(context.Background())
+	if err != nil {
+		return desc, err
+	}
+	if p.digest != desc.Digest {
+		return desc, damage(desc.Digest, "reads back as "+p.digest.String())
+	}
+	return desc, w.publish(p)
 }
 
 // has reports whether a blob of that size is there and has not been found to

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"runtime"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -17,6 +16,10 @@ import (
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/internal/digestio"
 )
+
+// maxReadBacks bounds the blobs that are read back at once. It is above the
+// number of cores, since some of the time goes into waiting for the disk.
+const maxReadBacks = 8
 
 // maxMetadataTotal bounds the JSON of one save that is held in memory.
 const maxMetadataTotal = 64 << 20
@@ -75,9 +78,11 @@ type file struct {
 	data   []byte             // metadata: the bytes themselves
 	stored ocispec.Descriptor // else: the blob in the archive
 	alias  string
-	added  bool   // the archive did not have the blob before
-	proof  *proof // of a blob that was added
-	err    error
+
+	compressed bool   // by us: digest and size are those of the uncompressed content
+	added      bool   // the archive did not have the blob before
+	proof      *proof // of a blob that was added
+	err        error
 }
 
 func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
@@ -93,7 +98,7 @@ func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
 		known: map[digest.Digest]Layer{}, aliases: map[string]digest.Digest{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
-	in.background.SetLimit(runtime.GOMAXPROCS(0))
+	in.background.SetLimit(maxReadBacks)
 	for _, r := range catalog.Records {
 		in.learn(r)
 	}
@@ -166,12 +171,12 @@ func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
 		if l, ok := in.known[claimed]; ok && in.f.has(l.Stored) {
 			return skim(r, claimed, l.Stored, alias)
 		}
-		return in.store(r, &storedAs{mediaType: ocispec.MediaTypeImageLayerZstd, compress: true, alias: alias})
+		return in.store(r, ocispec.MediaTypeImageLayerZstd, alias, true)
 	}
 	if d, ok := in.stored[claimed]; ok && in.f.has(d) {
 		return skim(r, claimed, d, alias)
 	}
-	return in.store(r, &storedAs{mediaType: keptMediaType(kind), alias: alias})
+	return in.store(r, keptMediaType(kind), alias, false)
 }
 
 func keptMediaType(kind form) string {
@@ -224,34 +229,22 @@ func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias s
 // onlyReader hides WriteTo, so that the copy uses the buffer it is given.
 type onlyReader struct{ io.Reader }
 
-type storedAs struct {
-	mediaType string
-	compress  bool
-	alias     string
-}
-
-func (in *ingest) store(r io.Reader, as *storedAs) (*file, error) {
+// store takes an entry whose content the archive lacks, as far as its name
+// tells. What the content is shows when it is read back from the disk, which
+// goes on beside the reading of what follows in the stream.
+func (in *ingest) store(r io.Reader, mediaType, alias string, compress bool) (*file, error) {
 	blob, err := in.f.newBlob()
 	if err != nil {
 		return nil, err
 	}
-	sum := digestio.NewHasher()
-	writeErr, readErr := in.copy(blob, sum, r, as.compress)
-	file := &file{digest: sum.Digest(), size: sum.Size(), alias: as.alias, err: writeErr}
+	file := &file{alias: alias, compressed: compress, stored: ocispec.Descriptor{MediaType: mediaType}}
+	writeErr, readErr := in.copy(blob, r, compress)
+	file.err = writeErr
 	if readErr != nil || writeErr != nil {
 		return file, errors.Join(readErr, blob.cancel())
 	}
-	if l, ok := in.known[file.digest]; ok && as.compress && in.f.has(l.Stored) {
-		file.stored = l.Stored // its name did not tell that it was known
-		return file, blob.cancel()
-	}
-	file.stored = ocispec.Descriptor{MediaType: as.mediaType, Digest: blob.digest(), Size: blob.size()}
-	file.added = !in.f.has(file.stored)
-	if as.compress {
-		in.known[file.digest] = Layer{DiffID: file.digest, Size: file.size, Stored: file.stored}
-	}
 	in.background.Go(func() error {
-		in.publish(file, blob)
+		file.err = errors.Join(in.publish(file, blob), blob.cancel())
 		return nil
 	})
 	return file, nil
@@ -259,16 +252,16 @@ func (in *ingest) store(r io.Reader, as *storedAs) (*file, error) {
 
 // copy reads r to its end even where writing fails: the rest of the stream may
 // hold images that need no writing.
-func (in *ingest) copy(blob *blobWriter, sum *digestio.Hasher, r io.Reader, compress bool) (writeErr, readErr error) {
+func (in *ingest) copy(blob *blobWriter, r io.Reader, compress bool) (writeErr, readErr error) {
 	var out io.Writer = blob
 	closed := func() error { return nil }
 	if compress {
 		w := in.compressor.writer(blob)
 		out, closed = w, w.Close
 	}
-	tee := &stickyWriter{w: out}
-	_, readErr = io.CopyBuffer(io.MultiWriter(sum, tee), onlyReader{r}, make([]byte, 1<<20))
-	return errors.Join(tee.err, closed()), readErr
+	sticky := &stickyWriter{w: out}
+	_, readErr = io.CopyBuffer(sticky, onlyReader{r}, make([]byte, 1<<20))
+	return errors.Join(sticky.err, closed()), readErr
 }
 
 // stickyWriter keeps the first error to itself and drops what follows.
@@ -284,15 +277,25 @@ func (s *stickyWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// publish runs beside the reading of what follows in the stream.
-func (in *ingest) publish(file *file, blob *blobWriter) {
-	in.f.disprove(file.stored.Digest)
-	if err := blob.publish(); err != nil {
-		file.err = err
-		return
+// publish reads the blob back, and gives it its name unless its content turns
+// out to be known.
+func (in *ingest) publish(file *file, blob *blobWriter) error {
+	p, err := blob.readBack(in.ctx)
+	if err != nil {
+		return err
 	}
-	file.proof = in.f.prove(in.ctx, file.stored, nil)
-	file.err = file.proof.err
+	file.proof = p
+	file.digest, file.size = p.digest, p.size
+	if file.compressed {
+		file.digest, file.size = p.diffID, p.unpacked
+		if l, ok := in.known[p.diffID]; ok && in.f.has(l.Stored) {
+			file.stored, file.proof = l.Stored, nil
+			return nil
+		}
+	}
+	file.stored.Digest, file.stored.Size = p.digest, p.size
+	file.added = !in.f.has(file.stored)
+	return blob.publish(p)
 }
 
 // lookup finds a file by the name that the stream's own metadata gives it.

@@ -202,34 +202,48 @@ func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progres
 		return err
 	}
 	defer stored.Close()
-	content := io.Reader(stored)
+	content := &tellingReader{r: stored, tell: progress}
 	if b.digest != b.stored.Digest { // the archive has it compressed
 		plain, err := decompress(stored)
 		if err != nil {
-			return undecodable(b.stored.Digest, err)
+			return unreadable(ctx, b.stored.Digest, err)
 		}
 		defer plain.Close()
-		content = digestio.VerifyReader(plain, b.digest, b.size)
-	}
-	if progress != nil {
-		content = &tellingReader{content, progress}
+		content.r = digestio.VerifyReader(plain, b.digest, b.size)
 	}
 	if _, err := io.CopyBuffer(onlyWriter{tw}, content, make([]byte, 1<<20)); err != nil {
+		if content.failed {
+			return unreadable(ctx, b.stored.Digest, err)
+		}
 		return fmt.Errorf("sending %s: %w", b.digest, err)
 	}
 	return nil
 }
 
+// unreadable is damage, but for an interruption, which says nothing about the
+// blob.
+func unreadable(ctx context.Context, d digest.Digest, err error) error {
+	if isDamage(err) || ctx.Err() != nil {
+		return err
+	}
+	return damage(d, err.Error())
+}
+
 // onlyWriter hides ReadFrom, so that the copy uses the buffer it is given.
 type onlyWriter struct{ io.Writer }
 
+// tellingReader tells what it read, and whether it was reading that failed.
 type tellingReader struct {
-	r    io.Reader
-	tell func(int64)
+	r      io.Reader
+	tell   func(int64) // may be nil
+	failed bool
 }
 
 func (t *tellingReader) Read(b []byte) (int, error) {
 	n, err := t.r.Read(b)
-	t.tell(int64(n))
+	if t.tell != nil {
+		t.tell(int64(n))
+	}
+	t.failed = err != nil && err != io.EOF
 	return n, err
 }

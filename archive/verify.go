@@ -57,9 +57,13 @@ func (r Receipt) Record() string { return r.record }
 type proof struct {
 	done     chan struct{}
 	err      error         // a *DamageError where the blob is bad
+	digest   digest.Digest // of the blob
+	size     int64         // bytes of the blob
 	diffID   digest.Digest // of the decompressed content
 	unpacked int64         // bytes, decompressed
 }
+
+func newProof() *proof { return &proof{done: make(chan struct{})} }
 
 // prove reads a blob back from the archive, hashes it, decompresses it and
 // hashes that. Each blob is read once for each process, whoever asks.
@@ -67,7 +71,7 @@ func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(
 	f.mu.Lock()
 	p, known := f.proofs[d.Digest]
 	if !known {
-		p = &proof{done: make(chan struct{})}
+		p = newProof()
 		f.proofs[d.Digest] = p
 	}
 	f.mu.Unlock()
@@ -75,7 +79,7 @@ func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(
 		<-p.done
 		return p
 	}
-	p.err = p.read(ctx, f, d)
+	p.err = f.readProof(ctx, p, d)
 	if p.err != nil && !isDamage(p.err) {
 		f.disprove(d.Digest) // an interrupted reading says nothing about the blob
 	}
@@ -86,36 +90,41 @@ func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(
 	return p
 }
 
-func (p *proof) read(ctx context.Context, f *Folder, d ocispec.Descriptor) error {
+func (f *Folder) readProof(ctx context.Context, p *proof, d ocispec.Descriptor) error {
 	r, err := f.Blob(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	plain, err := decompress(r)
-	if err != nil {
-		return undecodable(d.Digest, err)
+	if err := p.read(r); err != nil {
+		return unreadable(ctx, d.Digest, err)
 	}
-	defer plain.Close()
-	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, plain, make([]byte, 1<<20)); err != nil {
-		return undecodable(d.Digest, err)
+	if p.digest != d.Digest || p.size != d.Size {
+		return damage(d.Digest, fmt.Sprintf("content is %s, %d bytes", p.digest, p.size))
 	}
-	// A decoder may stop before the end of its input: what follows counts too.
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return err
-	}
-	p.diffID, p.unpacked = sum.Digest(), sum.Size()
 	return nil
 }
 
-// undecodable turns a decoder's error into damage, but for those that say
-// nothing about the content.
-func undecodable(d digest.Digest, err error) error {
-	if isDamage(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+// read hashes r and what it decompresses to, in one pass.
+func (p *proof) read(r io.Reader) error {
+	stored := digestio.NewHasher()
+	tee := io.TeeReader(r, stored)
+	plain, err := decompress(tee)
+	if err != nil {
+		return fmt.Errorf("does not decompress: %w", err)
+	}
+	defer plain.Close()
+	sum := digestio.NewHasher()
+	if _, err := io.CopyBuffer(sum, onlyReader{plain}, make([]byte, 1<<20)); err != nil {
+		return fmt.Errorf("does not decompress: %w", err)
+	}
+	// A decoder may stop before the end of its input: what follows counts too.
+	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return err
 	}
-	return damage(d, "does not decompress: "+err.Error())
+	p.digest, p.size = stored.Digest(), stored.Size()
+	p.diffID, p.unpacked = sum.Digest(), sum.Size()
+	return nil
 }
 
 func isDamage(err error) bool {

@@ -13,10 +13,11 @@ import (
 // Commit or by Cancel; a Cancel after Commit does nothing, so that it can be
 // deferred.
 type Pending struct {
-	fsys FS
-	file File
-	temp string
-	done bool
+	fsys   FS
+	file   File
+	temp   string
+	sealed bool
+	done   bool
 }
 
 // NewPending opens a pending file at the temporary name temp, which must be on
@@ -35,16 +36,30 @@ func (p *Pending) Write(b []byte) (int, error) { return p.file.Write(b) }
 // Temp is the name the file has until Commit.
 func (p *Pending) Temp() string { return p.temp }
 
-// Commit makes the content durable and gives the file its final name. The name
-// itself is durable after a [FS.SyncDir] of the folder, which the caller does
-// once for all the files that it commits there.
+// Seal makes the content durable and ends writing. The file can be read back
+// under its temporary name before it is committed.
+func (p *Pending) Seal() error {
+	if p.sealed || p.done {
+		return nil
+	}
+	p.sealed = true
+	if err := errors.Join(p.file.Sync(), p.file.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", p.temp, err)
+	}
+	return nil
+}
+
+// Commit seals the file and gives it its final name. The name itself is durable
+// after a [FS.SyncDir] of the folder, which the caller does once for all the
+// files that it commits there.
 func (p *Pending) Commit(final string) error {
 	if err := p.Seal(); err != nil {
-		return err
+		return errors.Join(err, p.Cancel())
 	}
 	if err := p.fsys.Rename(p.temp, final); err != nil {
-		return errors.Join(err, p.fsys.Remove(p.temp))
+		return errors.Join(err, p.Cancel())
 	}
+	p.done = true
 	return nil
 }
 
@@ -52,22 +67,9 @@ func (p *Pending) Commit(final string) error {
 // [fs.ErrExist] where it does.
 func (p *Pending) CommitNew(final string) error {
 	if err := p.Seal(); err != nil {
-		return err
+		return errors.Join(err, p.Cancel())
 	}
-	err := p.fsys.Link(p.temp, final)
-	return errors.Join(err, p.fsys.Remove(p.temp))
-}
-
-// Seal fsyncs and closes the file. On failure the file is gone.
-func (p *Pending) Seal() error {
-	if p.done {
-		return fs.ErrClosed
-	}
-	p.done = true
-	if err := errors.Join(p.file.Sync(), p.file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", p.temp, err), p.fsys.Remove(p.temp))
-	}
-	return nil
+	return errors.Join(p.fsys.Link(p.temp, final), p.Cancel())
 }
 
 // Cancel drops the file.
@@ -76,7 +78,11 @@ func (p *Pending) Cancel() error {
 		return nil
 	}
 	p.done = true
-	return errors.Join(p.file.Close(), p.fsys.Remove(p.temp))
+	var closed error
+	if !p.sealed {
+		closed = p.file.Close()
+	}
+	return errors.Join(closed, p.fsys.Remove(p.temp))
 }
 
 // WriteFile replaces the file final with data, through the temporary name

@@ -1,0 +1,184 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Mode is how progress is shown.
+type Mode string
+
+const (
+	// ModeAuto shows bars on a terminal that can move its cursor, and plain
+	// lines elsewhere.
+	ModeAuto Mode = "auto"
+	// ModePlain writes a line for each finished task, and for a long one every
+	// five seconds.
+	ModePlain Mode = "plain"
+	// ModeNone shows no tasks, only what is logged.
+	ModeNone Mode = "none"
+)
+
+// ParseMode reads the value of a --progress flag.
+func ParseMode(s string) (Mode, error) {
+	switch m := Mode(s); m {
+	case ModeAuto, ModePlain, ModeNone:
+		return m, nil
+	case "":
+		return ModeAuto, nil
+	}
+	return "", fmt.Errorf("unknown progress mode %q: it is auto, plain or none", s)
+}
+
+// Progress shows how far tasks are. Its methods are safe for concurrent use,
+// and do nothing on a nil Progress and after Close. What the terminal does not
+// take is lost without an error: progress is no result.
+type Progress struct {
+	mu     sync.Mutex // held while a line is written, so that lines stay whole
+	out    display
+	tasks  map[*Task]struct{}
+	closed bool
+	stop   chan struct{}
+	ticked sync.WaitGroup
+}
+
+// display is one way of showing tasks. Progress calls it under its lock.
+type display interface {
+	interval() time.Duration
+	start(*Task)
+	tick(running map[*Task]struct{}, now time.Time)
+	log(line string)
+	finish(t *Task, line string)
+	close()
+}
+
+// NewProgress shows progress on w, which is standard error in a command: only
+// results belong on standard output. Close must be called.
+func NewProgress(w io.Writer, mode Mode) *Progress {
+	switch {
+	case mode == ModeNone:
+		return newProgress(&lineDisplay{w: w, quiet: true})
+	// A dumb terminal can't move its cursor. NO_COLOR needs no check: there are
+	// no colours.
+	case mode == ModePlain, !IsTerminal(w), os.Getenv("TERM") == "dumb":
+		return newProgress(&lineDisplay{w: w})
+	}
+	return newProgress(newBarDisplay(w, nil))
+}
+
+func newProgress(out display) *Progress {
+	p := &Progress{out: out, tasks: map[*Task]struct{}{}, stop: make(chan struct{})}
+	p.ticked.Go(p.run)
+	return p
+}
+
+func (p *Progress) run() {
+	ticker := time.NewTicker(p.out.interval())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case now := <-ticker.C:
+			p.locked(func() {
+				if len(p.tasks) > 0 {
+					p.out.tick(p.tasks, now)
+				}
+			})
+		}
+	}
+}
+
+// locked runs f unless p is closed.
+func (p *Progress) locked(f func()) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		f()
+	}
+}
+
+// Task starts a task of total bytes; a total of 0 is not known yet. It shows
+// until Done or Close.
+func (p *Progress) Task(name string, total int64) *Task {
+	var t *Task
+	p.locked(func() {
+		now := time.Now()
+		t = &Task{p: p, name: Clean(name), started: now, shown: now, rate: meter{last: now}}
+		t.total.Store(total)
+		p.tasks[t] = struct{}{}
+		p.out.start(t)
+	})
+	return t
+}
+
+// Log writes a line above the bars. The line is cleaned.
+func (p *Progress) Log(line string) {
+	p.locked(func() { p.out.log(Clean(line)) })
+}
+
+// Close takes down what is still shown and waits until nothing more is written.
+// Tasks that are not done leave no line.
+func (p *Progress) Close() {
+	closing := false
+	p.locked(func() {
+		p.closed, closing = true, true
+		close(p.stop)
+		p.out.close()
+	})
+	if closing {
+		p.ticked.Wait()
+	}
+}
+
+// Task is one row of a [Progress]. Its methods are safe for concurrent use, and
+// do nothing on a nil Task and after Done.
+type Task struct {
+	p       *Progress
+	name    string
+	started time.Time
+	count   atomic.Int64
+	total   atomic.Int64
+	done    atomic.Bool
+
+	// shown and rate belong to the display.
+	shown time.Time
+	rate  meter
+}
+
+// Add counts n more bytes. It is cheap enough for every Write and never waits
+// for the terminal.
+func (t *Task) Add(n int64) {
+	if t != nil && !t.done.Load() {
+		t.count.Add(n)
+	}
+}
+
+// SetTotal sets the number of bytes to come in all; 0 is not known.
+func (t *Task) SetTotal(total int64) {
+	if t != nil && !t.done.Load() {
+		t.total.Store(total)
+	}
+}
+
+// Done ends the task, whether it succeeded or not, and leaves a line with note,
+// how many bytes there were and how long they took. An empty note is "done".
+func (t *Task) Done(note string) {
+	if t == nil {
+		return
+	}
+	t.p.locked(func() {
+		if t.done.Swap(true) {
+			return
+		}
+		delete(t.p.tasks, t)
+		t.p.out.finish(t, t.lastLine(note, time.Now()))
+	})
+}
