@@ -60,6 +60,9 @@ func (w *blobWriter) readBack(ctx context.Context) (*proof, error) {
 	defer file.Close()
 	p := newProof()
 	defer close(p.done)
+	if p.file, err = file.Stat(); err != nil {
+		return nil, fmt.Errorf("reading a blob back: %w", err)
+	}
 	return p, p.read(contextReader{ctx, file})
 }
 
@@ -77,11 +80,14 @@ func (w *blobWriter) publish(p *proof) error {
 
 func (w *blobWriter) cancel() error { return w.file.Cancel() }
 
-// putBytes stores a small blob and returns its descriptor.
+// putBytes stores a small blob and returns its descriptor. One that is there
+// already is read, and written again where it is damaged.
 func (f *Folder) putBytes(mediaType string, data []byte) (ocispec.Descriptor, error) {
 	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 	if f.has(desc) {
-		return desc, nil
+		if _, err := f.metadata(context.Background(), desc); err == nil {
+			return desc, nil
+		}
 	}
 	w, err := f.newBlob()
 	if err != nil {

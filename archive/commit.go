@@ -39,7 +39,17 @@ func (f *Folder) commit(ctx context.Context, results []Ingested) error {
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
 		return fmt.Errorf("making records durable: %w", err)
 	}
-	return f.reindex(ctx)
+	f.keepIndexError(f.reindex(ctx))
+	return nil
+}
+
+// keepIndexError keeps for Close that index.json could not be written. That
+// must not undo what the records say: they are durable, and the next run
+// writes the index.
+func (f *Folder) keepIndexError(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.indexErr = err
 }
 
 func (f *Folder) writeRecord(r *Record) error {

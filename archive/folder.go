@@ -43,6 +43,8 @@ type Folder struct {
 	mu      sync.Mutex
 	session *session                 // made at the first write
 	proofs  map[digest.Digest]*proof // blobs read back by this process
+
+	indexErr error // index.json is behind the records
 }
 
 // Options for opening an archive. The zero value is for programs.
@@ -179,16 +181,20 @@ func (f *Folder) Path() string { return f.path }
 // ID tells this archive from every other.
 func (f *Folder) ID() string { return f.id }
 
-// Close ends this process's writing and removes its temporary files.
+// Close ends this process's writing and removes its temporary files. The error
+// may also be that index.json could not be brought up to date, which harms no
+// image and which the next run mends.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	err := f.indexErr
+	f.indexErr = nil
 	if f.session == nil {
-		return nil
+		return err
 	}
 	s := f.session
 	f.session = nil
-	return s.close()
+	return errors.Join(err, s.close())
 }
 
 func (f *Folder) join(name string) string { return filepath.Join(f.path, name) }

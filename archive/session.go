@@ -46,19 +46,35 @@ func (f *Folder) writing() (*session, error) {
 	return s, nil
 }
 
+// errSwept means that another process took a new session for a dead one.
+var errSwept = errors.New("temporary folder was taken away")
+
 func (f *Folder) newSession() (*session, error) {
+	for range 5 {
+		s, err := f.trySession()
+		if !errors.Is(err, errSwept) {
+			return s, err
+		}
+	}
+	return nil, errSwept
+}
+
+func (f *Folder) trySession() (*session, error) {
 	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
 	if err := f.fsys.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
 	lock := flock.New(lockOf(dir), flock.SetPermissions(fileMode))
 	if _, err := lock.TryLock(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, errSwept
+		}
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	// Between the folder's making and its locking a sweep of another process
-	// may have taken it for a dead one.
+	// may have come by.
 	if _, err := os.Stat(lockOf(dir)); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(errSwept, lock.Close())
 	}
 	return &session{fsys: f.fsys, dir: dir, lock: lock}, nil
 }

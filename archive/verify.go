@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -61,23 +63,24 @@ type proof struct {
 	size     int64         // bytes of the blob
 	diffID   digest.Digest // of the decompressed content
 	unpacked int64         // bytes, decompressed
+	file     fs.FileInfo   // of the file that was read; nil where unknown
 }
 
 func newProof() *proof { return &proof{done: make(chan struct{})} }
 
 // prove reads a blob back from the archive, hashes it, decompresses it and
-// hashes that. Each blob is read once for each process, whoever asks.
+// hashes that. Each blob is read once for each process, whoever asks, and again
+// if its file is another since: a run may take hours, and other hosts remove
+// and write blobs meanwhile.
 func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(int64)) *proof {
-	f.mu.Lock()
-	p, known := f.proofs[d.Digest]
-	if !known {
-		p = newProof()
-		f.proofs[d.Digest] = p
-	}
-	f.mu.Unlock()
-	if known {
+	p, known := f.proof(d.Digest)
+	for known {
 		<-p.done
-		return p
+		if p.err != nil || p.current(f.blobPath(d.Digest)) {
+			return p
+		}
+		f.outdated(d.Digest, p)
+		p, known = f.proof(d.Digest)
 	}
 	p.err = f.readProof(ctx, p, d)
 	if p.err != nil && !isDamage(p.err) {
@@ -90,7 +93,37 @@ func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(
 	return p
 }
 
+// proof returns the proof of a blob, and whether it was there before. If not,
+// the caller has to bring it about.
+func (f *Folder) proof(d digest.Digest) (p *proof, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p, known = f.proofs[d]; !known {
+		p = newProof()
+		f.proofs[d] = p
+	}
+	return p, known
+}
+
+// outdated forgets a proof, unless another has taken its place.
+func (f *Folder) outdated(d digest.Digest, p *proof) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.proofs[d] == p {
+		delete(f.proofs, d)
+	}
+}
+
+// current reports whether the file is still the one that was read.
+func (p *proof) current(path string) bool {
+	now, err := os.Stat(path)
+	return err == nil && p.file != nil && os.SameFile(now, p.file) &&
+		now.Size() == p.file.Size() && now.ModTime().Equal(p.file.ModTime())
+}
+
 func (f *Folder) readProof(ctx context.Context, p *proof, d ocispec.Descriptor) error {
+	// Looked at before it is read: a file that takes its place is another one.
+	p.file, _ = os.Stat(f.blobPath(d.Digest))
 	r, err := f.Blob(ctx, d)
 	if err != nil {
 		return err

@@ -13,4 +13,7 @@ var (
 	// ErrUnsafe means that this engine offers no removal that could not hit
 	// another image.
 	ErrUnsafe = errors.New("no safe removal")
+	// ErrLateUse means that an image came into use in the moment of its
+	// removal. It is gone and should be restored.
+	ErrLateUse = errors.New("came into use while it was removed")
 )

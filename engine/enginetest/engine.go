@@ -40,7 +40,10 @@ var shared struct {
 
 // Main runs the tests of a package, stops the engine that they shared, and
 // exits. Call it from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain that has more to do before it exits.
+func Run(m *testing.M) int {
 	code := m.Run()
 	shared.Lock()
 	defer shared.Unlock()
@@ -50,7 +53,7 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Shared returns the test binary's engine, started at its first use. The
@@ -72,7 +75,14 @@ func Shared(t testing.TB) *Engine {
 // Start starts another engine, which is stopped when the test ends.
 func Start(t testing.TB) *Engine {
 	t.Helper()
-	e, err := start(os.Getenv("ARCHPRUNE_TEST_ENGINE"))
+	return StartKind(t, os.Getenv("ARCHPRUNE_TEST_ENGINE"))
+}
+
+// StartKind is like [Start] for the kind of engine that ARCHPRUNE_TEST_ENGINE
+// would name so, for tests that need two kinds at once.
+func StartKind(t testing.TB, kind string) *Engine {
+	t.Helper()
+	e, err := start(kind)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, hint)
 	}

@@ -1,0 +1,240 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// restoreTime bounds giving names back after a removal that did not work out.
+const restoreTime = 30 * time.Second
+
+// Remove removes the image with exactly the names that img has, and never
+// another image. Nothing is done, and the error wraps [engine.ErrConflict],
+// if the image has other names by now or if a container in any state uses or
+// mounts it. The error wraps [engine.ErrUnsafe], and nothing is done, on an
+// engine that has no safe way to remove an image with several names.
+//
+// The image is gone, and the error wraps [engine.ErrLateUse], if a container
+// or a name came to it in the very moment: it should be restored. After any
+// other error the image may have gone only if the engine's answer was lost.
+func (c *Client) Remove(ctx context.Context, img engine.Image) (engine.Removed, error) {
+	removed, err := c.remove(ctx, img)
+	if err != nil {
+		return removed, fmt.Errorf("removing %s: %w", title(img), err)
+	}
+	return removed, nil
+}
+
+func (c *Client) remove(ctx context.Context, img engine.Image) (engine.Removed, error) {
+	if err := img.ID.Validate(); err != nil {
+		return engine.Removed{}, fmt.Errorf("image ID %q: %w", img.ID, err)
+	}
+	t, err := c.traits(ctx)
+	if err != nil {
+		return engine.Removed{}, err
+	}
+	if err := c.confirm(ctx, t, img); err != nil {
+		return engine.Removed{}, err
+	}
+	var removed engine.Removed
+	switch {
+	case single(t, img):
+		removed, err = c.delete(ctx, img.ID.String(), image.RemoveOptions{})
+	case t.store == engine.Containerd:
+		removed, err = c.removeNames(ctx, t, img)
+	default:
+		removed, err = c.removeForced(ctx, t, img)
+	}
+	if err != nil {
+		return engine.Removed{}, err
+	}
+	return removed, c.confirmGone(ctx, img, removed)
+}
+
+// single reports whether the engine removes the image by its ID without
+// force: with one tag at most, and no digest name of another repository. The
+// digest names of a containerd store are derived from the tags.
+func single(t traits, img engine.Image) bool {
+	if t.store == engine.Containerd {
+		return len(img.References) <= 1
+	}
+	repositories := map[string]bool{}
+	for _, name := range slices.Concat(img.References, img.RepoDigests) {
+		repositories[repository(name)] = true
+	}
+	return len(img.References) <= 1 && len(repositories) <= 1
+}
+
+// confirm looks whether the image is what was decided on: the same names, and
+// no container. An engine's own checks leave out image mounts.
+func (c *Client) confirm(ctx context.Context, t traits, img engine.Image) error {
+	now, err := c.inspect(ctx, t, img.ID.String(), false)
+	if err != nil {
+		return err
+	}
+	if now.ID != img.ID {
+		return fmt.Errorf("%w: the engine takes its ID for image %s", engine.ErrConflict, now.ID)
+	}
+	had := normal(slices.Concat(img.References, img.RepoDigests))
+	has := normal(slices.Concat(now.References, now.RepoDigests))
+	if !slices.Equal(has, had) {
+		return fmt.Errorf("%w: its names are now %s instead of %s", engine.ErrConflict, list(has), list(had))
+	}
+	containers, err := c.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	if use := usage(containers, img); use != "" {
+		return fmt.Errorf("%w: %s", engine.ErrConflict, use)
+	}
+	return nil
+}
+
+// usage says which container uses the image, if one does.
+func usage(containers []engine.Container, img engine.Image) string {
+	for _, ctr := range containers {
+		name := ctr.Name
+		if name == "" {
+			name = ctr.ID
+		}
+		if ctr.ImageID == img.ID {
+			return fmt.Sprintf("container %s (%s) uses it", name, ctr.State)
+		}
+		for _, m := range ctr.Mounts {
+			if m.ImageID == img.ID {
+				return fmt.Sprintf("container %s (%s) mounts it as %s", name, ctr.State, m.Name)
+			}
+			if m.ImageID == "" && len(img.References) == 0 {
+				// What is mounted has lost that name, and this image has none.
+				return fmt.Sprintf("container %s (%s) may mount it as %s, a name that is gone", name, ctr.State, m.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// removeForced removes an image of a classic store that has several names.
+func (c *Client) removeForced(ctx context.Context, t traits, img engine.Image) (engine.Removed, error) {
+	if !t.moby {
+		// Podman's force ends and removes the containers that use the image.
+		return engine.Removed{}, fmt.Errorf("%w: it has several names, and this is not Docker's own engine", engine.ErrUnsafe)
+	}
+	// The only use of force. Without it the names would have to go one by one,
+	// and a name that moves in between takes the image that it moved to along.
+	// By its full ID only this image can go; running containers and child
+	// images still hold it; and confirm has just looked for all other
+	// containers.
+	return c.delete(ctx, img.ID.String(), image.RemoveOptions{Force: true})
+}
+
+// removeNames removes an image of a containerd store that has several names.
+// Each but the last is removed only if it still means this image; with the
+// last, the engine refuses if a container or a new name appeared. If that
+// fails the names are given back.
+func (c *Client) removeNames(ctx context.Context, t traits, img engine.Image) (engine.Removed, error) {
+	if !t.since("1.44") {
+		return engine.Removed{}, fmt.Errorf("%w: it has several names, and engines before 25 remove a name without looking what it means", engine.ErrUnsafe)
+	}
+	var all engine.Removed
+	last := len(img.References) - 1
+	for i, name := range img.References {
+		target := complete(name) + "@" + img.ID.String()
+		if i == last {
+			target = img.ID.String()
+		}
+		removed, err := c.delete(ctx, target, image.RemoveOptions{})
+		if err != nil {
+			return engine.Removed{}, errors.Join(err, c.giveBack(ctx, img))
+		}
+		all.Untagged = append(all.Untagged, removed.Untagged...)
+		all.Deleted = append(all.Deleted, removed.Deleted...)
+	}
+	return all, nil
+}
+
+// giveBack tags the image with those of its names that are gone. A name that
+// means another image by now belongs to that. It works even when the run was
+// interrupted.
+func (c *Client) giveBack(ctx context.Context, img engine.Image) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTime)
+	defer cancel()
+	var errs []error
+	for _, name := range img.References {
+		_, err := c.api.ImageInspect(ctx, complete(name))
+		if err = c.translate(err); errors.Is(err, engine.ErrNotFound) {
+			err = c.Tag(ctx, img.ID, name)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("giving the name %s back: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// confirmGone looks whether the removal did what it should and no more.
+func (c *Client) confirmGone(ctx context.Context, img engine.Image, removed engine.Removed) error {
+	_, err := c.api.ImageInspect(ctx, img.ID.String())
+	if err == nil {
+		return errors.New("the engine reports success but still has the image")
+	}
+	if err = c.translate(err); !errors.Is(err, engine.ErrNotFound) {
+		return fmt.Errorf("looking whether it is gone: %w", err)
+	}
+	for _, name := range removed.Untagged {
+		if name = familiar(name); !slices.Contains(img.References, name) && !slices.Contains(img.RepoDigests, name) {
+			return fmt.Errorf("%w: it had got the name %s", engine.ErrLateUse, name)
+		}
+	}
+	containers, err := c.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for late containers: %w", err)
+	}
+	for _, ctr := range containers {
+		if ctr.ImageID == img.ID {
+			return fmt.Errorf("%w: container %s (%s) uses it", engine.ErrLateUse, ctr.Name, ctr.State)
+		}
+	}
+	return nil
+}
+
+// delete makes the one call that removes. It never lets the engine remove
+// untagged parents as well.
+func (c *Client) delete(ctx context.Context, target string, opts image.RemoveOptions) (engine.Removed, error) {
+	list, err := c.api.ImageRemove(ctx, target, opts)
+	if err != nil {
+		return engine.Removed{}, c.translate(err)
+	}
+	var removed engine.Removed
+	for _, r := range list {
+		if r.Untagged != "" {
+			removed.Untagged = append(removed.Untagged, r.Untagged)
+		}
+		if r.Deleted != "" {
+			removed.Deleted = append(removed.Deleted, r.Deleted)
+		}
+	}
+	return removed, nil
+}
+
+// title names the image in messages.
+func title(img engine.Image) string {
+	if len(img.References) > 0 {
+		return img.References[0]
+	}
+	return img.ID.String()
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
