@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -46,16 +47,16 @@ type tarBlob struct {
 // known to have the blobs for which has answers true: diff IDs on a classic
 // store, digests of the original blobs on a containerd store. A nil has sends
 // everything.
-func (f *Folder) Load(ctx context.Context, r *Record, store engine.StoreKind, has func(digest.Digest) bool) (*Load, error) {
+func (f *Folder) Load(_ context.Context, r *Record, store engine.StoreKind, has func(digest.Digest) bool) (*Load, error) {
 	l := &Load{f: f, DiffIDs: r.DiffIDs()}
 	if has == nil {
 		has = func(digest.Digest) bool { return false }
 	}
 	var err error
 	if store == engine.Containerd && r.Target != nil {
-		err = l.original(ctx, r, has)
+		err = l.original(r, has)
 	} else {
-		err = l.unpacked(ctx, r.Contents[0], store, has)
+		err = l.unpacked(r.Contents[0], store, has)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", r.ImageID, err)
@@ -65,7 +66,7 @@ func (f *Folder) Load(ctx context.Context, r *Record, store engine.StoreKind, ha
 
 // original replays manifests and layers byte for byte, so that the image has
 // the ID that it had.
-func (l *Load) original(ctx context.Context, r *Record, has func(digest.Digest) bool) error {
+func (l *Load) original(r *Record, has func(digest.Digest) bool) error {
 	l.ID = r.ImageID
 	layers := map[digest.Digest]bool{}
 	for _, c := range r.Contents {
@@ -75,11 +76,20 @@ func (l *Load) original(ctx context.Context, r *Record, has func(digest.Digest) 
 		}
 	}
 	for _, b := range r.Blobs {
-		if !layers[b.Digest] {
+		if !layers[b.Digest] && !r.onlyView(b) {
 			l.add(b.Digest, b.Size, b, func(digest.Digest) bool { return false })
 		}
 	}
 	return l.head(r.Contents[0], *r.Target, originals(r.Contents[0]))
+}
+
+// onlyView reports whether a blob is there for other tools alone, and is not
+// part of the image as the engine had it.
+func (r *Record) onlyView(b ocispec.Descriptor) bool {
+	if b.Digest != r.View.Digest || b.Digest == r.Target.Digest {
+		return false
+	}
+	return !slices.ContainsFunc(r.Contents, func(c Contents) bool { return c.Manifest.Digest == b.Digest })
 }
 
 func originals(c Contents) []digest.Digest {
@@ -92,7 +102,7 @@ func originals(c Contents) []digest.Digest {
 
 // unpacked sends uncompressed layers under a manifest of our own. Its bytes,
 // and so the ID on a containerd store, depend on the image alone.
-func (l *Load) unpacked(ctx context.Context, c Contents, store engine.StoreKind, has func(digest.Digest) bool) error {
+func (l *Load) unpacked(c Contents, store engine.StoreKind, has func(digest.Digest) bool) error {
 	config := c.Config
 	config.MediaType = ocispec.MediaTypeImageConfig
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config,

@@ -193,7 +193,13 @@ func (r *Record) needed() []ocispec.Descriptor {
 
 func (r *Record) validateLayers() error {
 	for _, c := range r.Contents {
+		if r.Target != nil && c.Manifest == nil {
+			return errors.New("an image of a containerd store without its manifest")
+		}
 		for _, l := range c.Layers {
+			if c.Manifest != nil && l.Original == nil {
+				return fmt.Errorf("layer %s: a manifest names it, but not how", l.DiffID)
+			}
 			if err := l.DiffID.Validate(); err != nil {
 				return fmt.Errorf("diff ID: %w", err)
 			}
