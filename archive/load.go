@@ -27,9 +27,12 @@ type Load struct {
 	Sent    int64 // bytes of layers in the tar
 	Omitted int64 // bytes of layers that the engine has
 
-	f       *Folder
-	files   []tarFile
-	content []tarBlob
+	f        *Folder
+	target   ocispec.Descriptor // what the tar's index names
+	manifest []byte             // of ours, where the engine's own is not sent
+	config   ocispec.Descriptor
+	layers   []digest.Digest // names of the layers in the tar, lowest first
+	content  []tarBlob
 }
 
 type tarFile struct {
@@ -80,7 +83,8 @@ func (l *Load) original(r *Record, has func(digest.Digest) bool) error {
 			l.add(b.Digest, b.Size, b, func(digest.Digest) bool { return false })
 		}
 	}
-	return l.head(r.Contents[0], *r.Target, originals(r.Contents[0]))
+	l.target, l.config, l.layers = *r.Target, r.Contents[0].Config, originals(r.Contents[0])
+	return nil
 }
 
 // onlyView reports whether a blob is there for other tools alone, and is not
@@ -120,10 +124,8 @@ func (l *Load) unpacked(c Contents, store engine.StoreKind, has func(digest.Dige
 	if store == engine.Classic {
 		l.ID = c.Config.Digest
 	}
-	if err := l.head(c, target, c.DiffIDs()); err != nil {
-		return err
-	}
-	l.files = append(l.files, tarFile{blobName(target.Digest), manifest})
+	l.target, l.config, l.layers = target, c.Config, c.DiffIDs()
+	l.manifest = manifest
 	l.add(c.Config.Digest, c.Config.Size, c.Config, func(digest.Digest) bool { return false })
 	return nil
 }
@@ -144,30 +146,30 @@ func (l *Load) add(d digest.Digest, size int64, stored ocispec.Descriptor, has f
 }
 
 // head makes the small files that come first in the tar.
-func (l *Load) head(c Contents, target ocispec.Descriptor, layers []digest.Digest) error {
+func (l *Load) head() ([]tarFile, error) {
 	index := newIndex()
-	index.Manifests = append(index.Manifests, target)
 	item := struct {
 		Config   string
 		RepoTags []string
 		Layers   []string
-	}{Config: blobName(c.Config.Digest), Layers: []string{}}
-	for _, d := range layers {
+	}{Config: blobName(l.config.Digest), Layers: []string{}}
+	for _, d := range l.layers {
 		item.Layers = append(item.Layers, blobName(d))
 	}
+	index.Manifests = append(index.Manifests, l.target)
 	indexJSON, err := json.Marshal(index)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifestJSON, err := json.Marshal([]any{item})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.files = append(l.files,
-		tarFile{layoutFile, []byte(layoutBytes)},
-		tarFile{indexFile, indexJSON},
-		tarFile{"manifest.json", manifestJSON})
-	return nil
+	files := []tarFile{{layoutFile, []byte(layoutBytes)}, {indexFile, indexJSON}, {"manifest.json", manifestJSON}}
+	if l.manifest != nil {
+		files = append(files, tarFile{blobName(l.target.Digest), l.manifest})
+	}
+	return files, nil
 }
 
 func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) }
@@ -177,13 +179,17 @@ func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) 
 // and the tar is then left without its end. Progress, where not nil, is told
 // the bytes of layers as they go.
 func (l *Load) Write(ctx context.Context, w io.Writer, progress func(int64)) error {
+	files, err := l.head()
+	if err != nil {
+		return err
+	}
 	tw := tar.NewWriter(w)
 	for _, dir := range []string{"blobs/", blobsDir + "/"} {
 		if err := tw.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
 			return err
 		}
 	}
-	for _, file := range l.files {
+	for _, file := range files {
 		if err := writeHeader(tw, file.name, int64(len(file.data))); err != nil {
 			return err
 		}
