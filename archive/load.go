@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -19,10 +20,10 @@ import (
 
 // Load is what an engine must be sent to have an image: one tar that is an OCI
 // layout and a docker archive at once, which is the form that every engine
-// takes. It has no names in it: the image is tagged when it has been seen to
-// be right.
+// takes.
 type Load struct {
 	ID      digest.Digest // that the engine will give the image
+	Names   []string      // familiar names in the tar; none for a restore, which tags afterwards
 	DiffIDs []digest.Digest
 	Sent    int64 // bytes of layers in the tar
 	Omitted int64 // bytes of layers that the engine has
@@ -156,7 +157,19 @@ func (l *Load) head() ([]tarFile, error) {
 	for _, d := range l.layers {
 		item.Layers = append(item.Layers, blobName(d))
 	}
-	index.Manifests = append(index.Manifests, l.target)
+	for _, name := range l.Names {
+		full, tagged, err := fullName(name)
+		if err != nil {
+			return nil, err
+		}
+		item.RepoTags = append(item.RepoTags, full)
+		d := l.target
+		d.Annotations = map[string]string{"io.containerd.image.name": full, ocispec.AnnotationRefName: tagged}
+		index.Manifests = append(index.Manifests, d)
+	}
+	if len(l.Names) == 0 {
+		index.Manifests = append(index.Manifests, l.target)
+	}
 	indexJSON, err := json.Marshal(index)
 	if err != nil {
 		return nil, err
@@ -172,6 +185,19 @@ func (l *Load) head() ([]tarFile, error) {
 	return files, nil
 }
 
+// fullName returns a name with its host, and its tag.
+func fullName(name string) (full, tag string, err error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", "", fmt.Errorf("name %q: %w", name, err)
+	}
+	tagged, ok := named.(reference.NamedTagged)
+	if !ok {
+		return "", "", fmt.Errorf("name %q has no tag", name)
+	}
+	return tagged.String(), tagged.Tag(), nil
+}
+
 func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) }
 
 // Write sends the tar to w. Every byte that leaves is checked on the way; the
@@ -179,11 +205,24 @@ func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) 
 // and the tar is then left without its end. Progress, where not nil, is told
 // the bytes of layers as they go.
 func (l *Load) Write(ctx context.Context, w io.Writer, progress func(int64)) error {
+	tw := tar.NewWriter(w)
+	if err := l.writeHead(tw); err != nil {
+		return err
+	}
+	for _, b := range l.content {
+		if err := l.writeBlob(ctx, tw, b, progress); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+// writeHead writes all but the blobs.
+func (l *Load) writeHead(tw *tar.Writer) error {
 	files, err := l.head()
 	if err != nil {
 		return err
 	}
-	tw := tar.NewWriter(w)
 	for _, dir := range []string{"blobs/", blobsDir + "/"} {
 		if err := tw.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
 			return err
@@ -197,12 +236,7 @@ func (l *Load) Write(ctx context.Context, w io.Writer, progress func(int64)) err
 			return err
 		}
 	}
-	for _, b := range l.content {
-		if err := l.writeBlob(ctx, tw, b, progress); err != nil {
-			return err
-		}
-	}
-	return tw.Close()
+	return nil
 }
 
 func writeHeader(tw *tar.Writer, name string, size int64) error {
