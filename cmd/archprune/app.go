@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/adrg/xdg"
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/ui"
+)
+
+// app is what every command has at hand.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
+	err := a.cli().RunContext(ctx, permute(args, a.commands()))
+	if ctx.Err() != nil && err != nil {
+		err = context.Canceled
+	}
+	complain(stderr, err)
+	return exitCode(err)
+}
+
+func (a *app) commands() []*cli.Command {
+	return []*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
+		a.listCommand(), a.showCommand(), a.verifyCommand(), a.versionCommand(), a.helpCommand()}
+}
+
+func (a *app) cli() *cli.App {
+	commands := a.commands()
+	for _, c := range commands {
+		c.OnUsageError = onUsageError
+		c.UseShortOptionHandling = true
+		c.CustomHelpTemplate = commandHelp(c)
+	}
+	return &cli.App{
+		Name:  "archprune",
+		Usage: "archive Docker images, prove the archive, prune; bring them back",
+		Description: `Before an image leaves the engine, archprune stores it in an archive and reads
+it back. The archive is a plain OCI image layout, which other tools read too.
+
+   archprune plan --keep 'demo-api:*'             what would happen, and why
+   archprune save-and-prune --keep 'demo-api:*'   archive these, then prune as
+                                                  docker image prune -a does
+   archprune restore demo-api:2.3                 bring a rollback tag back`,
+		Commands:                  commands,
+		Flags:                     []cli.Flag{cli.HelpFlag},
+		HideHelpCommand:           true,
+		HideVersion:               true,
+		UseShortOptionHandling:    true,
+		Reader:                    a.stdin,
+		Writer:                    a.stdout,
+		ErrWriter:                 a.stderr,
+		OnUsageError:              onUsageError,
+		DisableSliceFlagSeparator: true, // a comma belongs to {a,b}
+		ExitErrHandler:            func(*cli.Context, error) {},
+		CustomAppHelpTemplate:     appHelp,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return noCommand(c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// onUsageError names a flag as it is typed and the help that lists the flags.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	name := strings.TrimSpace("archprune " + c.Command.Name)
+	if c.Command.Name == c.App.Name {
+		name = c.App.Name
+	}
+	msg := strings.TrimSuffix(err.Error(), ": parse error")
+	if flag, ok := strings.CutPrefix(msg, "flag provided but not defined: "); ok {
+		msg = "unknown flag " + dashed(flag)
+	}
+	if flag, ok := strings.CutPrefix(msg, "flag needs an argument: "); ok {
+		msg = dashed(flag) + " needs a value"
+	}
+	if what, flag, ok := strings.Cut(msg, " for flag "); ok {
+		msg = what + " for " + dashed(flag)
+	}
+	return usagef("%s: see '%s --help'", msg, name)
+}
+
+// dashed writes a flag, which the flag package gives one dash, as people do.
+func dashed(flag string) string {
+	if name := strings.TrimLeft(flag, "-"); len(name) > 1 {
+		return "--" + name
+	}
+	return flag
+}
+
+// engineFlags and archiveFlags stand on each command that needs them, since
+// people type them there.
+func engineFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "host", Aliases: []string{"H"}, Usage: "engine to connect to, as docker's -H: `HOST` is such as unix:///var/run/docker.sock"},
+		&cli.StringFlag{Name: "context", Aliases: []string{"c"}, Usage: "docker `CONTEXT` to use, as docker's -c"},
+	}
+}
+
+func archiveFlag() cli.Flag {
+	return &cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
+		Usage: "`FOLDER` of the archive", DefaultText: defaultArchive()}
+}
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON for machines"}
+}
+
+func progressFlag() cli.Flag {
+	return &cli.StringFlag{Name: "progress", Value: "auto", Usage: "how to show progress: `MODE` is auto, plain or none",
+		Action: func(_ *cli.Context, mode string) error {
+			if _, err := ui.ParseMode(mode); err != nil {
+				return usagef("--progress: %w", err)
+			}
+			return nil
+		}}
+}
+
+func defaultArchive() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/archprune"
+	}
+	return filepath.Join(xdg.DataHome, "archprune")
+}
+
+// archivePath is the folder that a user means by --archive, its environment
+// variable, or by saying nothing.
+func archivePath(value string) (string, error) {
+	if value == "" {
+		return defaultArchive(), nil
+	}
+	kind, rest, ok := strings.Cut(value, ":")
+	if !ok || strings.ContainsRune(kind, filepath.Separator) || kind == "." {
+		return value, nil
+	}
+	if kind == "oci" && rest != "" {
+		return rest, nil
+	}
+	return "", usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback", value)
+}
+
+// readArchive opens an archive that must exist.
+func (a *app) readArchive(value string) (*archive.Folder, error) {
+	path, err := archivePath(value)
+	if err != nil {
+		return nil, err
+	}
+	f, err := archive.OpenFolder(path, archive.Options{})
+	if errors.Is(err, archive.ErrNoArchive) {
+		return nil, fmt.Errorf("%w; 'archprune save' makes an archive, --archive or ARCHPRUNE_ARCHIVE names another", err)
+	}
+	return f, elsewhere(err)
+}
+
+// writeArchive opens an archive, or makes one.
+func (a *app) writeArchive(value string) (*archive.Folder, error) {
+	path, err := archivePath(value)
+	if err != nil {
+		return nil, err
+	}
+	if value == "" { // the default's parents are ours to make
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, fmt.Errorf("creating archive: %w", err)
+		}
+	}
+	f, err := archive.CreateFolder(path, archive.Options{})
+	return f, elsewhere(err)
+}
+
+// elsewhere says what to do where an archive can't be written or read.
+func elsewhere(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w; --archive or ARCHPRUNE_ARCHIVE names another folder", err)
+	}
+	return err
+}
+
+func (a *app) engine(c *cli.Context) (*docker.Client, error) {
+	if c.String("host") != "" && c.String("context") != "" {
+		return nil, usagef("--host with --context: both name an engine; give only one of them")
+	}
+	return docker.New(docker.Options{Host: c.String("host"), Context: c.String("context")})
+}
+
+func (a *app) progress(c *cli.Context) *ui.Progress {
+	return ui.NewProgress(a.stderr, ui.Mode(c.String("progress")))
+}
+
+// permute moves flags before arguments, as docker's users type them in any
+// order. What follows -- stays.
+func permute(args []string, commands []*cli.Command) []string {
+	if len(args) < 2 {
+		return args
+	}
+	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[1]) })
+	if i < 0 {
+		return args
+	}
+	var flags, rest []string
+	for words := args[2:]; len(words) > 0; words = words[1:] {
+		word := words[0]
+		if word == "--" {
+			rest = append(rest, words[1:]...)
+			break
+		}
+		if len(word) < 2 || word[0] != '-' {
+			rest = append(rest, word)
+			continue
+		}
+		flags = append(flags, word)
+		if takesValue(commands[i], word) && len(words) > 1 {
+			words = words[1:]
+			flags = append(flags, words[0])
+		}
+	}
+	if len(rest) > 0 {
+		flags = append(flags, "--")
+	}
+	return slices.Concat(args[:2], flags, rest)
+}
+
+// takesValue reports whether the word after this flag belongs to it.
+func takesValue(c *cli.Command, word string) bool {
+	name := strings.TrimLeft(word, "-")
+	if strings.Contains(name, "=") {
+		return false
+	}
+	if !strings.HasPrefix(word, "--") {
+		name = name[len(name)-1:] // of -fn, n decides
+	}
+	for _, f := range c.Flags {
+		if slices.Contains(f.Names(), name) {
+			_, isBool := f.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false
+}
+
+func (a *app) warn(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "archprune: warning: %s\n", ui.Clean(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/selector"
+)
+
+// The exit codes, which scripts may depend on.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitPartial     = 3
+	exitDamaged     = 4
+	exitInterrupted = 130
+)
+
+const exitHelp = `EXIT STATUS:
+     0  done, or there was nothing to do
+     1  failed; nothing was lost
+     2  wrong usage
+     3  done in part: some images could not be archived, removed or restored
+     4  the archive is damaged
+   130  interrupted`
+
+// errPartial ends a run in which some images stayed. They have been reported.
+var errPartial = errors.New("some images stayed")
+
+// errNone ends a run of several images that all failed. Each was reported.
+var errNone = errors.New("no image was restored")
+
+// errDamaged ends a run that found damage. It has been reported.
+var errDamaged = errors.New("the archive is damaged")
+
+// usageError is about what the user typed.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// exitCode is the one place that maps errors to exit codes.
+func exitCode(err error) int {
+	var usage usageError
+	var damaged *archive.DamageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, ui.ErrFormat):
+		return exitUsage
+	case errors.Is(err, errDamaged), errors.As(err, &damaged):
+		return exitDamaged
+	case errors.Is(err, errPartial):
+		return exitPartial
+	default:
+		return exitFailed
+	}
+}
+
+// complain prints an error, unless it was reported where it happened.
+func complain(w io.Writer, err error) {
+	switch {
+	case err == nil, errors.Is(err, errPartial), errors.Is(err, errDamaged), errors.Is(err, errNone):
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(w, "archprune: interrupted: every image is where it was, or in the archive")
+	default:
+		fmt.Fprintf(w, "archprune: %s%s\n", oneLine(err), advice(err))
+	}
+}
+
+// advice is what a person can do about an error that does not say so itself.
+func advice(err error) string {
+	if errors.Is(err, engine.ErrUnavailable) {
+		return " -H, -c or DOCKER_HOST names another engine."
+	}
+	return ""
+}
+
+// oneLine is an error as one line: joined errors come with line breaks.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+	return ui.Clean(strings.Join(lines, "; "))
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/prune"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(scripted{m}, map[string]func(){"archprune": commandUnderTest})
+}
+
+// scripted runs the tests and stops their engine.
+type scripted struct{ m *testing.M }
+
+func (s scripted) Run() int { return enginetest.Run(s.m) }
+
+// commandUnderTest is the real command. A script stops it at an event by the
+// variables HOLD, a folder, and HOLD_AT; see the script command held.
+func commandUnderTest() {
+	kinds := map[string]prune.EventKind{"receiving": prune.Received, "removing": prune.Removing}
+	if dir := os.Getenv("HOLD"); dir != "" {
+		kind, ok := kinds[os.Getenv("HOLD_AT")]
+		if !ok {
+			panic("HOLD_AT is neither receiving nor removing")
+		}
+		testOnlyEvent = hold(dir, kind)
+	}
+	main()
+}
+
+// hold stops at the first event of a kind until the script says proceed.
+func hold(dir string, at prune.EventKind) func(prune.EventKind) {
+	held := false
+	return func(kind prune.EventKind) {
+		if kind != at || held {
+			return
+		}
+		held = true
+		if err := os.WriteFile(filepath.Join(dir, "held"), nil, 0o600); err != nil {
+			panic(err)
+		}
+		if err := waitFor(filepath.Join(dir, "proceed")); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func waitFor(file string) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s did not appear within a minute", file)
+}
+
+// sequential makes scripts take turns: they share an engine.
+type sequential struct{ *testing.T }
+
+func (s sequential) Parallel() {}
+
+func (s sequential) Verbose() bool { return testing.Verbose() }
+
+func (s sequential) Run(name string, f func(testscript.T)) {
+	s.T.Run(name, func(t *testing.T) { f(sequential{t}) })
+}
+
+// TestScript runs the scripts, one after another, on the engine that they
+// share. UPDATE=1 rewrites what they expect.
+func TestScript(t *testing.T) {
+	eng := enginetest.Shared(t)
+	testscript.RunT(sequential{t}, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			st := env.T().(sequential)
+			eng.Reset(st)
+			env.Values[arrangerKey{}] = &arranger{sequential: st, eng: eng}
+			return setUp(env, eng)
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "containerd":
+				return eng.Store == engine.Containerd, nil
+			case "classic":
+				return eng.Store == engine.Classic, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: scriptCommands,
+	})
+}
+
+// setUp gives a script homes of its own and the test's engine.
+func setUp(env *testscript.Env, eng *enginetest.Engine) error {
+	env.Vars = append(env.Vars, eng.Env()...)
+	for name, dir := range map[string]string{
+		"HOME": "home", "XDG_DATA_HOME": "home/data", "XDG_CONFIG_HOME": "home/config",
+		"XDG_CACHE_HOME": "home/cache", "DOCKER_CONFIG": "home/docker", "HOLD_DIR": "hold",
+	} {
+		path := filepath.Join(env.WorkDir, dir)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return err
+		}
+		env.Setenv(name, path)
+	}
+	// With the race detector a program sleeps a second before it exits.
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	env.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(env.WorkDir, "archive"))
+	return nil
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/selector"
+)
+
+func (a *app) planCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "plan",
+		Usage: "show what would happen to each image, and why; change nothing",
+		Description: `   Each image of the engine gets one action:
+     keep             it stays
+     archive+remove   it is archived, the archive is proven, then it is removed
+     remove           it is removed without an archive
+   Untagged build parents go or stay with the images built on them.`,
+		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), archiveFlag()}, engineFlags(), []cli.Flag{jsonFlag()}),
+		Action: func(c *cli.Context) error {
+			eng, err := a.engine(c)
+			if err != nil {
+				return err
+			}
+			defer eng.Close()
+			plan, err := a.decide(c.Context, c, eng)
+			if err != nil {
+				return err
+			}
+			return a.showPlan(c, plan)
+		},
+	}
+}
+
+// showPlan prints a plan and what it is worth.
+func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
+	path, err := archivePath(c.String("archive"))
+	if err != nil {
+		return err
+	}
+	f, err := archive.OpenFolder(path, archive.Options{})
+	if err != nil && !errors.Is(err, archive.ErrNoArchive) {
+		return err
+	}
+	w, err := estimate(c.Context, plan, f, path)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(a.stdout, planDocument(plan, w))
+	}
+	if len(plan.Decisions) == 0 {
+		_, err := fmt.Fprintln(a.stdout, "The engine has no images.")
+		return err
+	}
+	layout := planLayout{width: terminalWidth(a.stdout), all: c.Bool("all")}
+	if err := layout.print(a.stdout, plan); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(path), c.Bool("all")), "\n"))
+	return err
+}
+
+// summarise says in a few lines what a plan comes to.
+func summarise(plan selector.Plan, w worth, archive string, all bool) []string {
+	n := count(plan)
+	first := fmt.Sprintf("%s: %d archive+remove, %d remove, %d keep.", plural(n.archive+n.remove+n.keep, "image"), n.archive, n.remove, n.keep)
+	switch {
+	case n.parents > 0 && all:
+		first += fmt.Sprintf("\nUntagged build parents (%d) go or stay with the images built on them.", n.parents)
+	case n.parents > 0:
+		first += fmt.Sprintf("\n%s not shown (-a shows all).", plural(n.parents, "untagged build parent"))
+	}
+	lines := []string{first}
+	if goes(plan) > 0 {
+		lines = append(lines, w.frees())
+	}
+	if n.archive > 0 {
+		lines = append(lines, w.adds(archive))
+	}
+	return append(lines, w.caution()...)
+}
+
+// imageName is every name of an image, since what happens happens to all.
+func imageName(img engine.Image) string { return strings.Join(imageNames(img), ", ") }
+
+func imageNames(img engine.Image) []string {
+	switch {
+	case len(img.References) > 0:
+		return img.References
+	case len(img.RepoDigests) > 0:
+		return img.RepoDigests[:1]
+	default:
+		return []string{"<none>"}
+	}
+}
+
+func reasons(d selector.Decision) string {
+	texts := make([]string, len(d.Reasons))
+	for i, r := range d.Reasons {
+		texts[i] = r.Text
+	}
+	return strings.Join(texts, "; ")
+}
+
+// hidden reports whether d is about an untagged build parent, which docker
+// hides too: it goes or stays with the images that were built on it.
+func hidden(d selector.Decision) bool {
+	code := d.Reasons[0].Code
+	return d.Image.Dangling() && (code == "parent" || code == "parent-of-removed")
+}
+
+// counts are numbers of images. Hidden ones count as parents alone.
+type counts struct{ archive, remove, keep, parents int }
+
+func count(plan selector.Plan) counts {
+	var n counts
+	for _, d := range plan.Decisions {
+		switch {
+		case hidden(d):
+			n.parents++
+		case d.Action == selector.Archive:
+			n.archive++
+		case d.Action == selector.Remove:
+			n.remove++
+		default:
+			n.keep++
+		}
+	}
+	return n
+}
+
+// goes is how many images are to leave the engine, hidden ones included.
+func goes(plan selector.Plan) int {
+	return len(plan.With(selector.Archive)) + len(plan.With(selector.Remove))
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// planned is a decision for machines.
+type planned struct {
+	ID         string            `json:"id"`
+	References []string          `json:"references"`
+	Size       int64             `json:"size"`
+	Action     selector.Action   `json:"action"`
+	Reasons    []selector.Reason `json:"reasons"`
+}
+
+func planDocument(plan selector.Plan, w worth) any {
+	images := make([]planned, 0, len(plan.Decisions))
+	for _, d := range plan.Decisions {
+		images = append(images, planned{d.Image.ID.String(), append([]string{}, d.Image.References...), d.Image.Size, d.Action, d.Reasons})
+	}
+	return struct {
+		Images   []planned `json:"images"`
+		Estimate worth     `json:"estimate"`
+	}{images, w}
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/prune"
+)
+
+// report prints what became of a plan, in docker's words where docker has some.
+func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
+	if c.Bool("json") {
+		return a.reportJSON(r)
+	}
+	if archiveOnly {
+		return a.reportSaved(r)
+	}
+	fmt.Fprintln(a.stdout)
+	a.reportArchived(r)
+	a.reportDeleted(r)
+	a.reportStayed(r, "Still in the Engine:")
+	if r.Added > 0 {
+		fmt.Fprintf(a.stdout, "The archive grew by %s.\n", ui.Size(r.Added))
+	}
+	reclaimed := "unknown, the engine did not say"
+	if r.Reclaimed >= 0 {
+		reclaimed = ui.Size(r.Reclaimed)
+	}
+	_, err := fmt.Fprintf(a.stdout, "Total reclaimed space: %s\n", reclaimed)
+	return err
+}
+
+// reportSaved is for a run that removes nothing.
+func (a *app) reportSaved(r prune.Report) error {
+	fresh, known := 0, 0
+	for _, res := range r.Results {
+		switch res.Outcome {
+		case prune.Archived:
+			fresh++
+		case prune.AlreadyArchived:
+			known++
+		}
+	}
+	if fresh == 0 && known > 0 && !r.Partial() {
+		_, err := fmt.Fprintf(a.stdout, "Nothing new: %s archived already.\n", areOrIs(known, "image"))
+		return err
+	}
+	a.reportArchived(r)
+	a.reportStayed(r, "Not Archived:")
+	if fresh == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "The archive grew by %s.\n", ui.Size(r.Added))
+	return err
+}
+
+func areOrIs(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return plural(n, what) + " are"
+}
+
+func (a *app) reportArchived(r prune.Report) {
+	var lines []string
+	for _, res := range r.Results {
+		if res.Record == nil {
+			continue
+		}
+		note := ""
+		if res.Outcome == prune.AlreadyArchived {
+			note = " (already archived)"
+		}
+		lines = append(lines, fmt.Sprintf("archived: %s%s", imageName(res.Decision.Image), note))
+	}
+	a.section("Archived Images:", lines)
+}
+
+func (a *app) reportDeleted(r prune.Report) {
+	var lines []string
+	for _, res := range r.Results {
+		for _, name := range res.Removed.Untagged {
+			lines = append(lines, "untagged: "+name)
+		}
+		for _, id := range res.Removed.Deleted {
+			lines = append(lines, "deleted: "+id)
+		}
+		if res.Outcome == prune.Vanished {
+			lines = append(lines, "gone already: "+imageName(res.Decision.Image))
+		}
+	}
+	a.section("Deleted Images:", lines)
+}
+
+func (a *app) reportStayed(r prune.Report, title string) {
+	var lines []string
+	for _, res := range r.Results {
+		if res.Outcome == prune.Stayed {
+			lines = append(lines, fmt.Sprintf("stayed: %s (%s): %s", imageName(res.Decision.Image),
+				ui.ShortID(res.Decision.Image.ID.String()), oneLine(res.Err)))
+		}
+	}
+	a.section(title, lines)
+}
+
+func (a *app) section(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintln(a.stdout, title)
+	for _, line := range lines {
+		fmt.Fprintln(a.stdout, ui.Clean(line))
+	}
+	fmt.Fprintln(a.stdout)
+}
+
+// imageResult is one image of a run, for machines.
+type imageResult struct {
+	ID         string        `json:"id"`
+	References []string      `json:"references"`
+	Outcome    prune.Outcome `json:"outcome"`
+	Record     string        `json:"record,omitempty"`
+	Untagged   []string      `json:"untagged,omitempty"`
+	Deleted    []string      `json:"deleted,omitempty"`
+	Error      string        `json:"error,omitempty"`
+}
+
+type summary struct {
+	Reclaimed int64   `json:"reclaimed_bytes"` // -1 where the engine gave no figure
+	Added     int64   `json:"archive_added_bytes"`
+	Seconds   float64 `json:"seconds"`
+	Partial   bool    `json:"partial"`
+}
+
+func (a *app) reportJSON(r prune.Report) error {
+	out := ui.NewJSONLines(a.stdout)
+	for _, res := range r.Results {
+		line := imageResult{ID: res.Decision.Image.ID.String(), References: append([]string{}, res.Decision.Image.References...),
+			Outcome: res.Outcome, Untagged: res.Removed.Untagged, Deleted: res.Removed.Deleted}
+		if res.Record != nil {
+			line.Record = res.Record.Name()
+		}
+		if res.Err != nil {
+			line.Error = oneLine(res.Err)
+		}
+		if err := out.Write("image", line); err != nil {
+			return err
+		}
+	}
+	return out.Write("summary", summary{r.Reclaimed, r.Added, r.Finished.Sub(r.Started).Seconds(), r.Partial()})
+}

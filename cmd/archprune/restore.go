@@ -1,0 +1,312 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/restore"
+	"github.com/archprune/archprune/selector"
+)
+
+func (a *app) restoreCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "restore",
+		Usage:     "bring archived images back into the engine",
+		ArgsUsage: "REFERENCE|ID|PATTERN...",
+		Description: `   A reference means its newest archived image. Only layers that the engine
+   lacks are sent. The image comes back with all the names that it was archived
+   with, or, with --as, with that one alone.
+
+   archprune restore demo-api:2.3
+   archprune restore --as demo-api:rollback demo-api:2.3
+   archprune restore --at 2026-11-01T12:00:00Z demo-api:latest
+   archprune restore 'demo-api:*'`,
+		Flags: slices.Concat([]cli.Flag{
+			&cli.StringFlag{Name: "as", Usage: "give the image this `NAME` instead of its archived ones"},
+			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`: a date, an RFC 3339 time or an age such as 24h"},
+			&cli.BoolFlag{Name: "replace", Usage: "take names from other images; those keep another name"},
+			&cli.BoolFlag{Name: "all", Usage: "restore everything: the newest image of every reference"},
+			&cli.StringFlag{Name: "from", Usage: "`FOLDER` of another archive; the same as --archive"},
+			archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		Action: a.restore,
+	}
+}
+
+func (a *app) restore(c *cli.Context) error {
+	at, err := parseTime(c.String("at"), a.now())
+	if err != nil {
+		return err
+	}
+	as, err := parseAs(c)
+	if err != nil {
+		return err
+	}
+	location := c.String("archive")
+	if from := c.String("from"); from != "" {
+		location = from
+	}
+	f, err := a.readArchive(location)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	catalog, err := f.Catalog(c.Context)
+	if err != nil {
+		return err
+	}
+	records, err := wanted(catalog, c.Args().Slice(), c.Bool("all"), at)
+	if err != nil {
+		return err
+	}
+	if as != "" && len(records) > 1 {
+		return usagef("--as gives one name, but %d images are to be restored", len(records))
+	}
+	eng, err := a.engine(c)
+	if err != nil {
+		return err
+	}
+	defer eng.Close()
+	opts := restore.Options{As: as, Replace: c.Bool("replace"), Known: catalog.Records}
+	return a.restoreAll(c, eng, f, records, opts)
+}
+
+func parseAs(c *cli.Context) (string, error) {
+	as := c.String("as")
+	if as == "" {
+		return "", nil
+	}
+	name, ok := archive.Familiar(as)
+	if !ok || strings.Contains(name, "@") {
+		return "", usagef("--as %q: want a name with a tag, such as demo-api:rollback", as)
+	}
+	return name, nil
+}
+
+// parseTime reads --at as docker reads until=.
+func parseTime(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := selector.ParseTime(s, now)
+	if err != nil {
+		return t, usagef("--at %q: want a date, an RFC 3339 time or an age such as 24h", s)
+	}
+	return t, nil
+}
+
+// wanted returns the records that the arguments mean, each once.
+func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]*archive.Record, error) {
+	switch {
+	case all && len(args) > 0:
+		return nil, usagef("--all restores everything: give no names with it")
+	case all:
+		args = []string{"**"}
+	case len(args) == 0:
+		return nil, usagef("name what to restore, such as demo-api:2.3; 'archprune list' shows what there is")
+	}
+	var records []*archive.Record
+	for _, arg := range args {
+		found, err := matching(catalog, arg, at)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			if !slices.Contains(records, r) {
+				records = append(records, r)
+			}
+		}
+	}
+	return records, nil
+}
+
+func matching(catalog *archive.Catalog, arg string, at time.Time) ([]*archive.Record, error) {
+	if !strings.ContainsAny(arg, "*?[{") {
+		r, err := find(catalog, arg, at)
+		if err != nil {
+			return nil, err
+		}
+		return []*archive.Record{r}, nil
+	}
+	patterns, err := selector.ParsePatterns([]string{arg})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	var records []*archive.Record
+	seen := map[string]bool{}
+	for _, r := range catalog.At(at) {
+		for _, ref := range r.References {
+			if _, ok := patterns.MatchReference(ref); !ok || seen[ref] {
+				continue
+			}
+			seen[ref] = true
+			if !slices.Contains(records, r) {
+				records = append(records, r)
+			}
+		}
+	}
+	if len(records) == 0 {
+		return nil, fmt.Errorf("nothing in the archive matches %q: 'archprune list' shows what there is", arg)
+	}
+	return records, nil
+}
+
+// find is the catalog's, with an answer for what came to the archive later.
+func find(catalog *archive.Catalog, wanted string, at time.Time) (*archive.Record, error) {
+	r, err := catalog.Find(wanted, at)
+	if err == nil || at.IsZero() || !errors.Is(err, archive.ErrNotFound) {
+		return r, err
+	}
+	for _, first := range slices.Backward(catalog.Records) {
+		if r, _ := catalog.Find(wanted, first.Archived); r != nil {
+			return nil, fmt.Errorf("%q was not in the archive at %s: it was first archived at %s",
+				wanted, at.UTC().Format(time.RFC3339), r.Archived.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil, err
+}
+
+// restoreAll goes on after an image that fails; the error says that not all
+// came back.
+func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, records []*archive.Record, opts restore.Options) error {
+	progress := a.progress(c)
+	defer progress.Close()
+	out := restoreReport{a: a, json: c.Bool("json")}
+	defer func() {
+		progress.Close() // what follows goes to the same terminal
+		out.flush()
+	}()
+	var failed error
+	for _, r := range records {
+		result, err := restoreOne(c.Context, eng, f, r, opts, progress)
+		if c.Context.Err() != nil {
+			return c.Context.Err()
+		}
+		if writeErr := out.add(r, result, err); writeErr != nil {
+			return writeErr
+		}
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("restoring %s: %w", allNames(r), err)
+		if len(records) == 1 {
+			return err
+		}
+		progress.Log("archprune: " + oneLine(err))
+		failed = worse(failed, err)
+	}
+	if failed == errPartial && out.done == 0 {
+		return errNone
+	}
+	return failed
+}
+
+// restoreReport collects what was restored. For people it is told at the end,
+// when no progress is in the way.
+type restoreReport struct {
+	a     *app
+	json  bool
+	done  int
+	lines []string
+}
+
+func (o *restoreReport) add(r *archive.Record, result restore.Result, err error) error {
+	if err == nil {
+		o.done++
+	}
+	if o.json {
+		return ui.NewJSONLines(o.a.stdout).Write("restore", restored(r, result, err))
+	}
+	if err == nil {
+		o.lines = append(o.lines, describe(result)...)
+	}
+	return nil
+}
+
+func (o *restoreReport) flush() {
+	for _, line := range o.lines {
+		fmt.Fprintln(o.a.stdout, ui.Clean(line))
+	}
+}
+
+// worse keeps damage as the reason for the exit code.
+func worse(before, err error) error {
+	var damaged *archive.DamageError
+	if errors.As(err, &damaged) || errors.Is(before, errDamaged) {
+		return errDamaged
+	}
+	return errPartial
+}
+
+func restoreOne(ctx context.Context, eng *docker.Client, f *archive.Folder, r *archive.Record, opts restore.Options, p *ui.Progress) (restore.Result, error) {
+	task := p.Task("restoring "+recordName(r), 0)
+	opts.Planned = task.SetTotal
+	opts.Progress = task.Add
+	result, err := restore.Run(ctx, eng, f, r, opts)
+	switch {
+	case err != nil:
+		task.Done("failed")
+	case result.Present:
+		task.Done("already there")
+	default:
+		task.Done("")
+	}
+	return result, err
+}
+
+func allNames(r *archive.Record) string {
+	return cmp.Or(strings.Join(r.References, ", "), ui.ShortID(r.ImageID.String()))
+}
+
+// recordName is the first name of a record, or its ID.
+func recordName(r *archive.Record) string {
+	if len(r.References) > 0 {
+		return r.References[0]
+	}
+	return ui.ShortID(r.ImageID.String())
+}
+
+// describe says what a restore did: where the image is now, and which images
+// lost a name to it.
+func describe(r restore.Result) []string {
+	s := fmt.Sprintf("restored: %s (%s)", cmp.Or(strings.Join(r.Names, ", "), "<none>"), ui.ShortID(r.ID.String()))
+	if r.Present {
+		s += ": the engine had it"
+	} else {
+		s += fmt.Sprintf(": sent %s of %s in %.1fs", ui.Size3(r.Sent), ui.Size3(r.Sent+r.Omitted), r.Took.Seconds())
+	}
+	lines := []string{s}
+	for _, m := range r.Moved {
+		lines = append(lines, fmt.Sprintf("replaced: %s was image %s, which is now %s", m.From, ui.ShortID(m.ID.String()), m.To))
+	}
+	return lines
+}
+
+type restoreLine struct {
+	Record  string   `json:"record"`
+	ID      string   `json:"id"`
+	Names   []string `json:"names"`
+	Present bool     `json:"present"`
+	Sent    int64    `json:"sent_bytes"`
+	Omitted int64    `json:"omitted_bytes"`
+	Seconds float64  `json:"seconds"`
+	Error   string   `json:"error,omitempty"`
+}
+
+func restored(r *archive.Record, result restore.Result, err error) restoreLine {
+	line := restoreLine{Record: r.Name(), ID: result.ID.String(), Names: append([]string{}, result.Names...), Present: result.Present,
+		Sent: result.Sent, Omitted: result.Omitted, Seconds: result.Took.Seconds()}
+	if err != nil {
+		line.Error = oneLine(err)
+	}
+	return line
+}

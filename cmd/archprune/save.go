@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/prune"
+	"github.com/archprune/archprune/restore"
+	"github.com/archprune/archprune/selector"
+)
+
+func (a *app) saveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "save",
+		Usage:     "archive images without removing any",
+		ArgsUsage: "[PATTERN...]",
+		Description: `   Archives the images that match a PATTERN, such as 'demo-api:*', or without
+   one every tagged image. Layers that the archive has are not stored again.`,
+		Flags: slices.Concat([]cli.Flag{archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		Action: func(c *cli.Context) error {
+			patterns, err := selector.ParsePatterns(c.Args().Slice())
+			if err != nil {
+				return usageError{err}
+			}
+			eng, err := a.engine(c)
+			if err != nil {
+				return err
+			}
+			defer eng.Close()
+			snapshot, err := eng.Snapshot(c.Context)
+			if err != nil {
+				return err
+			}
+			plan := selector.ArchiveOnly(snapshot, patterns)
+			if len(plan.With(selector.Archive)) == 0 {
+				return nothingMatches(c.Args().Slice())
+			}
+			return a.carryOut(c, eng, plan, prune.Options{ArchiveOnly: true})
+		},
+	}
+}
+
+func nothingMatches(patterns []string) error {
+	if len(patterns) == 0 {
+		return errors.New("the engine has no tagged image to archive")
+	}
+	return fmt.Errorf("no image of the engine matches %s: see 'docker images'", strings.Join(patterns, " "))
+}
+
+func (a *app) saveAndPruneCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "save-and-prune",
+		Usage: "archive, prove the archive, then remove unused images",
+		Description: `   Does what 'docker image prune -a' does, but archives first what you may want
+   back. An image leaves the engine only when its archive has been read back and
+   found whole. Images that any container uses, in any state, stay with all
+   their names. What changes or fails on the way stays; exit status 3 says so.
+
+   archprune save-and-prune --keep 'demo-api:*'   archive demo-api, prune all
+   archprune save-and-prune --filter until=24h    only images older than a day
+   archprune save-and-prune --dangling            as docker image prune`,
+		Flags: slices.Concat(selectionFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
+			tableFlag(), archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		Action: func(c *cli.Context) error {
+			eng, err := a.engine(c)
+			if err != nil {
+				return err
+			}
+			defer eng.Close()
+			plan, err := a.decide(c.Context, c, eng)
+			if err != nil {
+				return err
+			}
+			return a.saveAndPrune(c, eng, plan)
+		},
+	}
+}
+
+func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Plan) error {
+	if !c.Bool("json") || c.Bool("dry-run") {
+		if err := a.showPlan(c, plan); err != nil || c.Bool("dry-run") {
+			return err
+		}
+	}
+	if goes(plan) == 0 {
+		return a.nothingToDo(c, plan)
+	}
+	if err := a.confirm(c, plan); err != nil {
+		return err
+	}
+	return a.carryOut(c, eng, plan, prune.Options{})
+}
+
+func (a *app) nothingToDo(c *cli.Context, plan selector.Plan) error {
+	if c.Bool("json") {
+		report := prune.Report{}
+		for _, d := range plan.Decisions {
+			report.Results = append(report.Results, prune.Result{Decision: d, Outcome: prune.Kept})
+		}
+		return a.reportJSON(report)
+	}
+	_, err := fmt.Fprintln(a.stdout, "Nothing to do.")
+	return err
+}
+
+// errDeclined ends a run that the user did not want.
+var errDeclined = errors.New("nothing was done")
+
+func (a *app) confirm(c *cli.Context, plan selector.Plan) error {
+	if c.Bool("force") {
+		return nil
+	}
+	if !ui.IsTerminal(a.stdin) {
+		return errors.New("this asks before it removes images, and there is no terminal to ask at: add -f (--force)")
+	}
+	fmt.Fprintf(a.stderr, "\n%s\n", warning(plan))
+	yes, err := ui.Confirm(c.Context, a.stdin, a.stderr, "Are you sure you want to continue?")
+	if err != nil {
+		return err
+	}
+	if !yes {
+		return errDeclined
+	}
+	return nil
+}
+
+// warning says what a yes will do, in the manner of docker's.
+func warning(plan selector.Plan) string {
+	n := count(plan)
+	var parts []string
+	if n.archive > 0 {
+		parts = append(parts, "archive and then remove "+plural(n.archive, "image"))
+	}
+	if n.remove > 0 {
+		parts = append(parts, "remove "+plural(n.remove, "image")+" without an archive")
+	}
+	if len(parts) == 0 {
+		parts = []string{"remove " + plural(n.parents, "untagged build parent")}
+	}
+	return "WARNING! This will " + strings.Join(parts, ",\nand ") + "."
+}
+
+// carryOut runs a plan with progress and reports what became of it.
+func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, opts prune.Options) error {
+	progress := a.progress(c)
+	defer progress.Close()
+	var arch prune.Archive = noArchive{}
+	if len(plan.With(selector.Archive)) > 0 {
+		f, err := a.writeArchive(c.String("archive"))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := f.Prepare(c.Context); err != nil {
+			return elsewhere(err)
+		}
+		arch = f
+		opts.Undo = undo(eng, f)
+	}
+	opts.Staging = freeBytes(plan.Snapshot.Engine.RootDir)
+	opts.Event = newRunProgress(progress).event
+	report, runErr := prune.Run(c.Context, eng, arch, plan, opts)
+	progress.Close()
+	if err := a.report(c, report, opts.ArchiveOnly); err != nil {
+		return err
+	}
+	if runErr != nil {
+		return runErr
+	}
+	if report.Partial() {
+		return errPartial
+	}
+	return nil
+}
+
+// undo gives an image back to the engine that it came from.
+func undo(eng *docker.Client, f *archive.Folder) func(context.Context, *archive.Record) error {
+	return func(ctx context.Context, r *archive.Record) error {
+		_, err := restore.Run(ctx, eng, f, r, restore.Options{})
+		return err
+	}
+}
+
+// noArchive is for plans that archive nothing.
+type noArchive struct{ prune.Archive }
+
+func (noArchive) Catalog(context.Context) (*archive.Catalog, error) { return &archive.Catalog{}, nil }
+
+// runProgress shows the events of a run as progress.
+type runProgress struct {
+	progress *ui.Progress
+	task     *ui.Task
+}
+
+func newRunProgress(p *ui.Progress) *runProgress { return &runProgress{progress: p} }
+
+// testOnlyEvent lets a test stop a run at an event. Nothing but tests sets it.
+var testOnlyEvent func(prune.EventKind)
+
+func (r *runProgress) event(e prune.Event) {
+	if testOnlyEvent != nil {
+		testOnlyEvent(e.Kind)
+	}
+	switch e.Kind {
+	case prune.Exporting:
+		r.task = r.progress.Task("saving "+some(e.Images), e.Bytes)
+	case prune.Received:
+		r.task.Add(e.Bytes)
+	case prune.Exported:
+		r.task.Done("")
+	}
+}
+
+func some(images []engine.Image) string {
+	name := imageName(images[0])
+	if len(images[0].References) > 0 {
+		name = images[0].References[0]
+	}
+	if len(images) == 1 {
+		return name
+	}
+	return fmt.Sprintf("%s +%d more", name, len(images)-1)
+}

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine/enginetest"
+)
+
+// arranger arranges the engine of a script.
+type arranger struct {
+	sequential
+	eng  *enginetest.Engine
+	held *exec.Cmd // the command that the script held
+}
+
+type arrangerKey struct{}
+
+func arrange(ts *testscript.TestScript) *arranger { return ts.Value(arrangerKey{}).(*arranger) }
+
+// scriptCommands are the commands that scripts have beside testscript's own.
+// testdata/script/README.md tells about them.
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"exits":     positive(0, cmdExits),
+	"image":     positive(0, cmdImage),
+	"container": positive(3, cmdContainer),
+	"tag":       positive(2, cmdTag),
+	"tags":      positive(0, cmdTags),
+	"commit":    positive(2, cmdCommit),
+	"now":       positive(1, cmdNow),
+	"id":        positive(2, cmdID),
+	"runs":      positive(1, cmdRuns),
+	"blob":      positive(3, cmdBlob),
+	"flip-byte": positive(1, cmdFlipByte),
+	"tidy":      positive(1, cmdTidy),
+	"held":      positive(0, cmdHeld),
+	"proceed":   positive(0, cmdProceed),
+	"ended":     positive(1, cmdEnded),
+	"normalise": positive(1, cmdNormalise),
+	"json":      positive(1, cmdJSON),
+	"need":      positive(0, cmdNeed),
+}
+
+// positive is for a command that takes n arguments (0: any number) and makes
+// no sense with a !.
+func positive(n int, cmd func(*testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || n > 0 && len(args) != n {
+			ts.Fatalf("want %d arguments and no !, got %q", n, args)
+		}
+		cmd(ts, args)
+	}
+}
+
+// cmdExits runs a program whose exit status is known: exits CODE PROGRAM...
+func cmdExits(ts *testscript.TestScript, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("running %s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// cmdImage loads an image: image NAME,NAME PART... A PART is busybox,
+// SEED:SIZE of content, label=KEY=VALUE or created=DATE; the name - is none.
+func cmdImage(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	var img enginetest.Image
+	if args[0] != "-" {
+		img.Names = strings.Split(args[0], ",")
+	}
+	for _, part := range args[1:] {
+		key, value, _ := strings.Cut(part, "=")
+		seed, size, isContent := strings.Cut(part, ":")
+		switch {
+		case part == "busybox":
+			img.Layers = append(img.Layers, enginetest.Busybox(a))
+			img.Cmd = []string{"/bin/true"}
+		case key == "label":
+			k, v, _ := strings.Cut(value, "=")
+			img.Labels = map[string]string{k: v}
+		case key == "created":
+			when, err := time.Parse(time.DateOnly, value)
+			ts.Check(err)
+			img.Created = when
+		case isContent:
+			s, err := strconv.ParseUint(seed, 10, 64)
+			ts.Check(err)
+			n, err := strconv.ParseInt(size, 10, 64)
+			ts.Check(err)
+			img.Layers = append(img.Layers, enginetest.Content(s, n))
+		default:
+			ts.Fatalf("no such part of an image: %q", part)
+		}
+	}
+	a.eng.Load(a, img)
+}
+
+// cmdContainer makes a container: container NAME IMAGE created|exited|running.
+func cmdContainer(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	cmd := "true"
+	if args[2] == "running" {
+		cmd = "sleep"
+	}
+	id := a.eng.CreateContainer(a, args[1], cmd, "100000")
+	ts.Check(a.eng.API().ContainerRename(a.Context(), id, args[0]))
+	if args[2] != "created" {
+		a.eng.StartContainer(a, id)
+	}
+	if args[2] == "exited" {
+		a.eng.WaitContainer(a, id)
+	}
+}
+
+func cmdTag(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	a.eng.Tag(a, args[0], args[1])
+}
+
+// cmdCommit makes an image whose build parent is another: commit PARENT NAME.
+func cmdCommit(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	id := a.eng.CreateContainer(a, args[0], "true")
+	_, err := a.eng.API().ContainerCommit(a.Context(), id, container.CommitOptions{Reference: args[1]})
+	ts.Check(err)
+	a.eng.RemoveContainer(a, id)
+}
+
+// cmdNow puts the time in a variable.
+func cmdNow(ts *testscript.TestScript, args []string) {
+	ts.Setenv(args[0], time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+// cmdTags prints what docker images shows: all tags, and <none> for each
+// image without one.
+func cmdTags(ts *testscript.TestScript, _ []string) {
+	a := arrange(ts)
+	list, err := a.eng.API().ImageList(a.Context(), image.ListOptions{})
+	ts.Check(err)
+	var tags []string
+	for _, img := range list {
+		if len(img.RepoTags) == 0 {
+			tags = append(tags, "<none>")
+		}
+		for _, tag := range img.RepoTags {
+			tags = append(tags, strings.TrimSuffix(tag, ":<none>"))
+		}
+	}
+	slices.Sort(tags)
+	_, _ = io.WriteString(ts.Stdout(), strings.Join(tags, "\n")+"\n")
+}
+
+// cmdID puts an image's ID in a variable: id VAR IMAGE.
+func cmdID(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	id := a.eng.ID(a, args[1])
+	if id == "" {
+		ts.Fatalf("the engine has no %s", args[1])
+	}
+	ts.Setenv(args[0], id.String())
+	ts.Setenv(args[0]+"12", id.Encoded()[:12])
+}
+
+// cmdRuns runs a container of an image, which must end well.
+func cmdRuns(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	id := a.eng.RunContainer(a, args[0], "true")
+	code := a.eng.WaitContainer(a, id)
+	a.eng.RemoveContainer(a, id)
+	if code != 0 {
+		ts.Fatalf("a container of %s ended with %d", args[0], code)
+	}
+}
+
+// cmdBlob puts the digest of an image's topmost layer, as the archive stores
+// it, in a variable, and its file in another: blob VAR ARCHIVE IMAGE.
+func cmdBlob(ts *testscript.TestScript, args []string) {
+	f, err := archive.OpenFolder(ts.MkAbs(args[1]), archive.Options{})
+	ts.Check(err)
+	defer f.Close()
+	catalog, err := f.Catalog(arrange(ts).Context())
+	ts.Check(err)
+	r, err := catalog.Find(args[2], time.Time{})
+	ts.Check(err)
+	layers := r.Contents[0].Layers
+	d := layers[len(layers)-1].Stored.Digest
+	ts.Setenv(args[0], d.String())
+	ts.Setenv(args[0]+"_FILE", filepath.Join(f.Path(), "blobs", "sha256", d.Encoded()))
+}
+
+// cmdFlipByte changes one byte in the middle of a file.
+func cmdFlipByte(ts *testscript.TestScript, args []string) {
+	name := ts.MkAbs(args[0])
+	data, err := os.ReadFile(name)
+	ts.Check(err)
+	data[len(data)/2] ^= 0x40
+	ts.Check(os.Chmod(name, 0o600))
+	ts.Check(os.WriteFile(name, data, 0o600))
+}
+
+// cmdTidy fails if an archive has temporary files.
+func cmdTidy(ts *testscript.TestScript, args []string) {
+	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "tmp", "*"))
+	ts.Check(err)
+	if len(left) > 0 {
+		ts.Fatalf("temporary files are left: %q", left)
+	}
+}
+
+// cmdHeld waits until a command that was started with HOLD=$HOLD_DIR holds.
+func cmdHeld(ts *testscript.TestScript, _ []string) {
+	ts.Check(waitFor(filepath.Join(ts.Getenv("HOLD_DIR"), "held")))
+	arrange(ts).held = ts.BackgroundCmds()[0]
+}
+
+// cmdProceed lets it go on.
+func cmdProceed(ts *testscript.TestScript, _ []string) {
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("HOLD_DIR"), "proceed"), nil, 0o600))
+}
+
+// cmdEnded checks the exit status of the command that was held, after wait.
+func cmdEnded(ts *testscript.TestScript, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := arrange(ts).held.ProcessState.ExitCode(); got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// cmdJSON checks that output is JSON: json document, or json lines with a
+// message_type each.
+func cmdJSON(ts *testscript.TestScript, args []string) {
+	out := ts.ReadFile("stdout")
+	if args[0] == "document" {
+		if !json.Valid([]byte(out)) {
+			ts.Fatalf("not one JSON document:\n%s", out)
+		}
+		_, _ = io.WriteString(ts.Stdout(), out)
+		return
+	}
+	for line := range strings.Lines(out) {
+		var message struct {
+			Type string `json:"message_type"`
+		}
+		if err := json.Unmarshal([]byte(line), &message); err != nil || message.Type == "" {
+			ts.Fatalf("not a JSON message: %s(%v)", line, err)
+		}
+	}
+	_, _ = io.WriteString(ts.Stdout(), out)
+}
+
+// cmdNeed fails where a program is missing: a test that is skipped proves
+// nothing.
+func cmdNeed(ts *testscript.TestScript, args []string) {
+	for _, program := range args {
+		if _, err := exec.LookPath(program); err != nil {
+			ts.Fatalf("this test needs %s: get it by scripts/engine.sh host", program)
+		}
+	}
+}
+
+// volatile is what differs from run to run and from engine to engine.
+var volatile = []struct {
+	find *regexp.Regexp
+	put  string
+}{
+	{regexp.MustCompile(`sha256:[0-9a-f]{64}`), "sha256:ID"},
+	{regexp.MustCompile(`\d{8}T\d{6}(\.\d{3})?Z(-[0-9a-f]{12}-[0-9a-f]{20})?`), "STAMP"},
+	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "ID"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?([kMG]?B)\b`), "SIZE"},
+	{regexp.MustCompile(`\b\d+\.\ds\b`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
+	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
+	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
+	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
+	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?
+	{regexp.MustCompile(`([^ \n])  +`), "$1  "},
+	{regexp.MustCompile(`(?m)(^deleted: sha256:ID\n)+`), "$1"},
+}
+
+// cmdNormalise prints a file, or stdout or stderr, without what is volatile.
+func cmdNormalise(ts *testscript.TestScript, args []string) {
+	text := []byte(strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK"), "WORK"))
+	for _, v := range volatile {
+		text = v.find.ReplaceAll(text, []byte(v.put))
+	}
+	var out bytes.Buffer
+	for line := range strings.Lines(string(text)) {
+		out.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	_, _ = ts.Stdout().Write(out.Bytes())
+}

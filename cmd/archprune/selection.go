@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/selector"
+)
+
+// selectionFlags say which images go and which of them are archived first.
+func selectionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "keep", Aliases: []string{"k"}, Usage: "matches are archived, then removed (archive+remove)\n" +
+			"May be repeated. `PATTERN` is such as 'demo-api:*' or 'ghcr.io/team/**:v1.*', or !PATTERN to take away. " +
+			"Unused images that match none are removed without an archive; without any --keep every tagged image is archived."},
+		&cli.BoolFlag{Name: "keep-nothing", Usage: "archive nothing, as docker image prune -a"},
+		&cli.StringSliceFlag{Name: "protect", Usage: "images that match `PATTERN` stay; may be repeated"},
+		&cli.IntFlag{Name: "keep-last", Usage: "the newest `N` images of each repository stay"},
+		&cli.StringSliceFlag{Name: "filter", Usage: "only images that pass `FILTER` may go; may be repeated\n" +
+			"until=24h, label=KEY[=VALUE], label!=KEY[=VALUE], reference=PATTERN, dangling=true|false; " +
+			"the pruneFilters of docker's config.json apply too"},
+		&cli.BoolFlag{Name: "dangling", Usage: "only dangling images may go, as docker image prune"},
+		&cli.DurationFlag{Name: "min-age", Usage: "images built or tagged less than `DURATION` ago stay"},
+	}
+}
+
+// tableFlag is about the plan's table.
+func tableFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show every name, and untagged build parents too"}
+}
+
+// policy reads the selection flags. The filters of docker's own config file
+// apply as they do to docker's prune.
+func policy(c *cli.Context, now time.Time) (selector.Policy, error) {
+	p := selector.Policy{KeepNothing: c.Bool("keep-nothing"), KeepLast: c.Int("keep-last"),
+		Dangling: c.Bool("dangling"), MinAge: c.Duration("min-age")}
+	var err error
+	if p.Keep, err = selector.ParsePatterns(c.StringSlice("keep")); err != nil {
+		return p, usagef("--keep: %w", err)
+	}
+	if p.Protect, err = selector.ParsePatterns(c.StringSlice("protect")); err != nil {
+		return p, usagef("--protect: %w", err)
+	}
+	given := c.StringSlice("filter")
+	if _, err := selector.ParseFilters(given, now); err != nil {
+		return p, usageError{err}
+	}
+	configured, err := docker.PruneFilters()
+	if err != nil {
+		return p, err
+	}
+	if p.Filters, err = selector.ParseFilters(withConfigured(given, configured), now); err != nil {
+		// Nobody typed it, so it is no wrong usage.
+		return p, fmt.Errorf("pruneFilters in docker's config.json: %s", strings.TrimPrefix(err.Error(), "--filter "))
+	}
+	if err := p.Validate(); err != nil {
+		return p, usageError{err}
+	}
+	return p, nil
+}
+
+// withConfigured adds the filters of docker's configuration, except a label
+// filter that says the opposite of a given one: docker's rule.
+func withConfigured(given, configured []string) []string {
+	opposite := map[string]string{"label": "label!", "label!": "label"}
+	all := slices.Clone(given)
+	for _, f := range configured {
+		key, value, _ := strings.Cut(f, "=")
+		if other, ok := opposite[key]; ok && slices.Contains(given, other+"="+value) {
+			continue
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// decide takes a snapshot of the engine and decides on every image.
+func (a *app) decide(ctx context.Context, c *cli.Context, eng *docker.Client) (selector.Plan, error) {
+	if c.Args().Present() {
+		return selector.Plan{}, usagef("%s takes no arguments, but got %q: patterns follow --keep or --protect", c.Command.Name, c.Args().First())
+	}
+	now := a.now()
+	p, err := policy(c, now)
+	if err != nil {
+		return selector.Plan{}, err
+	}
+	snapshot, err := eng.Snapshot(ctx)
+	if err != nil {
+		return selector.Plan{}, err
+	}
+	return selector.Select(snapshot, p, now), nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/ui"
+)
+
+func (a *app) showCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "show",
+		Usage:       "show one archived image: names, layers, origin, cost",
+		ArgsUsage:   "REFERENCE|ID",
+		Description: `   A reference means its newest archived image; an image ID may be shortened.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`"},
+			jsonFlag(), archiveFlag()},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("show takes one reference or image ID, but got %d: 'archprune list' shows what there is", c.NArg())
+			}
+			at, err := parseTime(c.String("at"), a.now())
+			if err != nil {
+				return err
+			}
+			f, err := a.readArchive(c.String("archive"))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			catalog, err := f.Catalog(c.Context)
+			if err != nil {
+				return err
+			}
+			r, err := find(catalog, c.Args().First(), at)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return writeJSON(a.stdout, r)
+			}
+			return printRecord(a.stdout, r, catalog, f.Path(), a.now())
+		},
+	}
+}
+
+func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, now time.Time) error {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
+	}
+	line("Image ID", "%s", r.ImageID)
+	line("Config", "%s", r.ConfigDigest())
+	if len(r.References) > 0 {
+		line("References", "%s", strings.Join(r.References, ", "))
+	}
+	for _, d := range r.RepoDigests {
+		line("Digest", "%s", d)
+	}
+	for _, c := range r.Contents {
+		line("Platform", "%s", c.Platform)
+	}
+	line("Created", "%s (%s)", r.Created.UTC().Format(time.RFC3339), ui.Age(r.Created, now))
+	line("Archived", "%s (%s)", r.Archived.UTC().Format(time.RFC3339), ui.Age(r.Archived, now))
+	line("From", "%s, engine %s, %s store", r.Engine.Host, r.Engine.Version, r.Store)
+	line("Size", "%s", ui.Size(r.Sizes.Unpacked))
+	line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	line("Manifest", "%s", r.View.Digest)
+	for _, ref := range r.References {
+		if catalog.Newest()[ref] == r {
+			line("Read by", "skopeo inspect oci:%s:%s", path, ref)
+			break
+		}
+	}
+	line("Record", "%s", r.Name())
+	fmt.Fprintln(w)
+	t := ui.NewTable(w, "LAYER", "SIZE", "STORED", "SHARED WITH")
+	for _, l := range r.Contents[0].Layers {
+		t.Row(ui.ShortID(l.DiffID.String()), ui.Size3(l.Size), ui.Size3(l.Stored.Size), plural(sharers(l, r, catalog), "image"))
+	}
+	return t.Flush()
+}
+
+// exclusive is how many bytes no other image of the archive needs.
+func exclusive(r *archive.Record, catalog *archive.Catalog) int64 {
+	others := map[string]bool{}
+	for _, o := range catalog.Records {
+		if o.ImageID == r.ImageID {
+			continue
+		}
+		for _, b := range o.Blobs {
+			others[b.Digest.String()] = true
+		}
+	}
+	var bytes int64
+	for _, b := range r.Blobs {
+		if !others[b.Digest.String()] {
+			bytes += b.Size
+		}
+	}
+	return bytes
+}
+
+// sharers counts the other images that have the layer.
+func sharers(l archive.Layer, r *archive.Record, catalog *archive.Catalog) int {
+	images := map[string]bool{}
+	for _, o := range catalog.Records {
+		if o.ImageID == r.ImageID {
+			continue
+		}
+		for _, b := range o.Blobs {
+			if b.Digest == l.Stored.Digest {
+				images[o.ImageID.String()] = true
+			}
+		}
+	}
+	return len(images)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/selector"
+	"github.com/opencontainers/go-digest"
+)
+
+// worth is what a plan would bring. All of it is estimated.
+type worth struct {
+	Freed    int64 `json:"freed_bytes"`       // on the engine's disk, shared layers once
+	Grows    int64 `json:"archive_grows_max"` // by at most, before compression
+	SameDisk bool  `json:"same_disk"`         // engine and archive share a file system
+}
+
+// estimate looks up what the archive, which may be nil, has already.
+func estimate(ctx context.Context, plan selector.Plan, f *archive.Folder, path string) (worth, error) {
+	w := worth{Freed: plan.Reclaimable()}
+	have := map[digest.Digest]bool{}
+	if f != nil {
+		catalog, err := f.Catalog(ctx)
+		if err != nil {
+			return w, err
+		}
+		for _, r := range catalog.Records {
+			for _, c := range r.Contents {
+				for _, l := range c.Layers {
+					have[l.DiffID] = true
+				}
+			}
+		}
+	}
+	for _, d := range plan.With(selector.Archive) {
+		for i, id := range d.Image.DiffIDs {
+			if !have[id] && i < len(d.Image.LayerSizes) {
+				w.Grows += d.Image.LayerSizes[i]
+			}
+			have[id] = true
+		}
+	}
+	w.SameDisk = sameDisk(plan.Snapshot.Engine.RootDir, path)
+	return w, nil
+}
+
+// sameDisk is only known for an engine on this host.
+func sameDisk(a, b string) bool {
+	var x, y unix.Stat_t
+	for unix.Stat(b, &y) != nil { // an archive still to be made: its parent decides
+		i := strings.LastIndex(b, "/")
+		if i <= 0 {
+			return false
+		}
+		b = b[:i]
+	}
+	return unix.Stat(a, &x) == nil && x.Dev == y.Dev
+}
+
+// freeBytes is the room on the file system of path; 0 is unknown.
+func freeBytes(path string) int64 {
+	var s unix.Statfs_t
+	if unix.Statfs(path, &s) != nil {
+		return 0
+	}
+	return int64(s.Bavail) * int64(s.Bsize)
+}
+
+// frees says what the engine's disk gains.
+func (w worth) frees() string {
+	if w.Freed == 0 {
+		return "Frees nothing on the engine's disk: images that stay share all that goes."
+	}
+	return fmt.Sprintf("Frees about %s on the engine's disk, shared layers counted once.", ui.Size3(w.Freed))
+}
+
+// adds says what the archive grows by.
+func (w worth) adds(archive string) string {
+	if w.Grows == 0 {
+		return "The archive has all of it already: " + archive
+	}
+	return fmt.Sprintf("Adds at most %s, before compression, to the archive: %s", ui.Size3(w.Grows), archive)
+}
+
+// caution warns of a run that gains little, since the images only move from
+// one folder of the disk to another.
+func (w worth) caution() []string {
+	if !w.SameDisk || w.Grows == 0 || w.Freed-w.Grows/2 >= w.Freed/4 {
+		return nil
+	}
+	return []string{"Note: archive and engine share a disk, so the net gain is small. It is what",
+		"compression saves, and what is removed without an archive."}
+}
