@@ -112,33 +112,32 @@ func repeats(ids []digest.Digest) bool {
 	return len(slices.Compact(ids)) != len(ids)
 }
 
-// exportBatch archives one batch. Where the stream of several images fails,
-// each is tried by itself: one bad image must not keep the others from being
+// exportBatch archives one batch. What does not come out of a save of several
+// images is tried by itself: one bad image must not keep the others from being
 // archived.
 func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
 	ingested, err := r.export(ctx, batch)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil && len(batch) > 1 {
-		for _, img := range batch {
-			if err := r.exportBatch(ctx, []engine.Image{img}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if err != nil {
-		r.stay(batch[0].ID, fmt.Errorf("archiving: %w", err))
-		return nil
+		ingested = nil
+		for _, img := range batch {
+			ingested = append(ingested, archive.Ingested{Image: img, Err: err})
+		}
 	}
 	for _, in := range ingested {
-		if in.Err != nil {
-			r.stay(in.Image.ID, fmt.Errorf("archiving: %w", in.Err))
-			continue
+		switch {
+		case in.Err != nil && len(batch) > 1:
+			err = r.exportBatch(ctx, []engine.Image{in.Image})
+		case in.Err != nil:
+			r.stayOrVanish(ctx, in.Image, fmt.Errorf("archiving: %w", in.Err))
+			err = nil
+		default:
+			r.added += in.Record.Sizes.Added
+			_, err = r.archived(ctx, in.Image, in.Record, Archived)
 		}
-		r.added += in.Record.Sizes.Added
-		if _, err := r.archived(ctx, in.Image, in.Record, Archived); err != nil {
+		if err != nil {
 			return err
 		}
 	}

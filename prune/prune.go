@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -134,7 +135,7 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 	err := r.carryOut(ctx, plan)
 	for _, d := range plan.Decisions {
 		res := *r.results[d.Image.ID]
-		if err != nil && res.Outcome == Kept && d.Action != selector.Keep {
+		if err != nil && r.unfinished(res) {
 			res.Outcome, res.Err = Stayed, err
 		}
 		report.Results = append(report.Results, res)
@@ -144,6 +145,18 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 	}
 	report.Added, report.Finished = r.added, time.Now()
 	return report, err
+}
+
+// unfinished reports whether something is still to be done with an image.
+func (r *run) unfinished(res Result) bool {
+	switch res.Outcome {
+	case Kept:
+		return res.Decision.Action != selector.Keep
+	case Archived, AlreadyArchived:
+		return !r.opts.ArchiveOnly // it was to be removed
+	default:
+		return false
+	}
 }
 
 // reclaimed measures even when the run was interrupted: the figure is about
@@ -179,6 +192,12 @@ func (r *run) event(kind EventKind, bytes int64, images ...engine.Image) {
 func (r *run) stay(id digest.Digest, err error) {
 	res := r.results[id]
 	res.Outcome, res.Err = Stayed, err
+}
+
+// vanished notes that somebody else removed an image.
+func (r *run) vanished(id digest.Digest) {
+	r.results[id].Outcome = Vanished
+	delete(r.present, id)
 }
 
 func (r *run) carryOut(ctx context.Context, plan selector.Plan) error {
@@ -223,15 +242,22 @@ func (r *run) archiveAll(ctx context.Context, decisions []selector.Decision) err
 	return r.exportAll(ctx, export)
 }
 
-// find returns a record that gives img back under its names, or nil.
+// find returns a record that gives img back under its names, or nil. A record
+// with further names will not do if it can be helped: they may mean other
+// images by now, and a restore would meet these.
 func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Image) *archive.Record {
-	if record, ok := catalog.ForImage(img, r.info.Store); ok && r.arch.Holds(record) {
+	record, ok := catalog.Content(img, r.info.Store)
+	if !ok || !r.arch.Holds(record) {
+		return nil
+	}
+	if slices.Equal(record.References, img.References) {
 		return record
 	}
-	if record, ok := catalog.Content(img, r.info.Store); ok && r.arch.Holds(record) {
-		if renamed, err := r.arch.Rename(ctx, record, img, r.info); err == nil {
-			return renamed
-		}
+	if renamed, err := r.arch.Rename(ctx, record, img, r.info); err == nil {
+		return renamed
+	}
+	if record.Covers(img, r.info.Store) {
+		return record
 	}
 	return nil
 }
@@ -253,8 +279,10 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 		r.stay(img.ID, ctx.Err())
 		return false, ctx.Err()
 	case errors.As(err, &damaged) && outcome == AlreadyArchived:
+		res.Record = nil
 		return true, nil
 	case err != nil:
+		res.Record = nil // it gives nothing back, as far as we know
 		r.stay(img.ID, fmt.Errorf("proving its archive: %w", err))
 		return false, nil
 	}

@@ -40,6 +40,9 @@ func (r *run) removeWaiting(ctx context.Context, last bool) error {
 			return err
 		}
 		r.remove(ctx, next)
+		if err := ctx.Err(); err != nil && r.results[next.decision.Image.ID].Outcome == Stayed {
+			return err // it is why that image stayed
+		}
 	}
 }
 
@@ -59,13 +62,8 @@ func (r *run) remove(ctx context.Context, m removal) {
 	img := m.decision.Image
 	r.event(Removing, 0, img)
 	err := r.mayRemove(ctx, m)
-	if errors.Is(err, engine.ErrNotFound) {
-		r.results[img.ID].Outcome = Vanished
-		delete(r.present, img.ID)
-		return
-	}
 	if err != nil {
-		r.stay(img.ID, err)
+		r.stayOrVanish(ctx, img, err)
 		return
 	}
 	removed, err := r.eng.Remove(ctx, img)
@@ -73,8 +71,8 @@ func (r *run) remove(ctx context.Context, m removal) {
 		r.stay(img.ID, r.undo(ctx, m, err))
 		return
 	}
-	if err != nil && !r.gone(ctx, img) {
-		r.stay(img.ID, err)
+	if errors.Is(err, engine.ErrNotFound) || err != nil && !r.gone(ctx, img) {
+		r.stayOrVanish(ctx, img, err)
 		return
 	}
 	delete(r.present, img.ID)
@@ -85,8 +83,22 @@ func (r *run) remove(ctx context.Context, m removal) {
 	}
 }
 
-// gone looks whether a removal happened although its answer was lost.
+// stayOrVanish notes that an image was not removed, or by somebody else.
+func (r *run) stayOrVanish(ctx context.Context, img engine.Image, err error) {
+	if errors.Is(err, engine.ErrNotFound) && r.gone(ctx, img) {
+		r.vanished(img.ID)
+		return
+	}
+	r.stay(img.ID, err)
+}
+
+// gone reports whether the engine has the image no longer. A containerd store
+// says so of an image that lacks content as well: such an image came into the
+// plan without layers, and of it nothing can be told.
 func (r *run) gone(ctx context.Context, img engine.Image) bool {
+	if img.DiffIDs == nil {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	_, err := r.eng.Inspect(ctx, img.ID.String())
@@ -97,8 +109,11 @@ func (r *run) gone(ctx context.Context, img engine.Image) bool {
 // which an engine does not prevent for an image with several tags. A container
 // made of it runs, but its image is gone: the archive has it.
 func (r *run) undo(ctx context.Context, m removal, late error) error {
-	if m.record == nil || r.opts.Undo == nil {
+	switch {
+	case m.record == nil:
 		return fmt.Errorf("%w; it is gone from the engine and was not archived", late)
+	case r.opts.Undo == nil:
+		return fmt.Errorf("%w; it is gone from the engine, but the archive has it", late)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -25,6 +26,8 @@ type Engine interface {
 	Inspect(ctx context.Context, name string) (engine.Image, error)
 	Load(ctx context.Context, tar io.Reader) error
 	Tag(ctx context.Context, id digest.Digest, reference string) error
+	// Untag drops a name that an image has beside another.
+	Untag(ctx context.Context, reference string, id digest.Digest) error
 	// Remove removes exactly this image with exactly these names, or nothing.
 	Remove(ctx context.Context, img engine.Image) (engine.Removed, error)
 }
@@ -90,19 +93,22 @@ func Run(ctx context.Context, eng Engine, arch Archive, record *archive.Record, 
 	if err != nil {
 		return Result{}, err
 	}
-	r := &run{eng: eng, arch: arch, record: record, opts: opts, info: info}
-	names := record.References
+	r := &run{eng: eng, arch: arch, record: record, opts: opts, info: info, names: record.References}
 	if opts.As != "" {
-		names = []string{opts.As}
+		name, ok := archive.Familiar(opts.As)
+		if !ok || strings.Contains(name, "@") {
+			return Result{}, fmt.Errorf("%q is not a name that an image can be given", opts.As)
+		}
+		r.names = []string{name}
 	}
-	taken, err := r.taken(ctx, names)
+	taken, err := r.taken(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := r.give(ctx); err != nil {
 		return r.result, err
 	}
-	if err := r.name(ctx, names, taken); err != nil {
+	if err := r.name(ctx, taken); err != nil {
 		return r.result, err
 	}
 	r.result.Took = time.Since(start)
@@ -115,12 +121,16 @@ type run struct {
 	record *archive.Record
 	opts   Options
 	info   engine.Info
+	names  []string // to give
+	given  []string // names that were moved, or may have been
+	found  bool     // the engine had the image, whole or not, before it was sent
+	extra  []Moved  // names that were made up for images that lose theirs
 	result Result
 }
 
 // taken returns the images that have one of the names now and are not this
 // one. It refuses before anything is sent.
-func (r *run) taken(ctx context.Context, names []string) (map[string]engine.Image, error) {
+func (r *run) taken(ctx context.Context) (map[string]engine.Image, error) {
 	whole, err := r.arch.Load(ctx, r.record, r.info.Store, nil)
 	if err != nil {
 		return nil, err
@@ -128,7 +138,7 @@ func (r *run) taken(ctx context.Context, names []string) (map[string]engine.Imag
 	r.result.ID = whole.ID
 	taken := map[string]engine.Image{}
 	conflict := &ConflictError{Taken: map[string]digest.Digest{}}
-	for _, name := range names {
+	for _, name := range r.names {
 		img, err := r.eng.Inspect(ctx, name)
 		if errors.Is(err, engine.ErrNotFound) {
 			continue
@@ -149,7 +159,9 @@ func (r *run) taken(ctx context.Context, names []string) (map[string]engine.Imag
 
 // give sees to it that the engine has the image, without touching a name.
 func (r *run) give(ctx context.Context) error {
-	if r.verify(ctx) == nil {
+	err := r.verify(ctx)
+	r.found = !errors.Is(err, engine.ErrNotFound)
+	if err == nil {
 		r.result.Present = true
 		return nil
 	}

@@ -1,0 +1,92 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/selector"
+)
+
+func planned() engine.Image {
+	return engine.Image{
+		ID:          digest.FromString("image"),
+		References:  []string{"demo-api:1", "demo-api:latest"},
+		RepoDigests: []string{"demo-api@" + digest.FromString("pushed").String()},
+		DiffIDs:     layers("a", "b"),
+		Manifests:   []engine.Manifest{{Digest: digest.FromString("manifest"), Kind: "image", Available: true}},
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*engine.Image)
+		says   string // empty where nothing changed
+	}{
+		"nothing":        {func(*engine.Image) {}, ""},
+		"size and dates": {func(i *engine.Image) { i.Size, i.LayerSizes = 7, nil }, ""},
+		"lost a name":    {func(i *engine.Image) { i.References = i.References[:1] }, "no longer demo-api:latest"},
+		"got a name":     {func(i *engine.Image) { i.References = append(i.References, "new:1") }, "now new:1 too"},
+		"another ID":     {func(i *engine.Image) { i.ID = digest.FromString("other") }, "other content"},
+		"other layers":   {func(i *engine.Image) { i.DiffIDs = layers("a", "c") }, "other content"},
+		"fewer layers":   {func(i *engine.Image) { i.DiffIDs = layers("a") }, "other content"},
+		"digest name":    {func(i *engine.Image) { i.RepoDigests = nil }, "digest names"},
+	} {
+		now := planned()
+		tt.change(&now)
+		err := unchanged(planned(), now)
+		if tt.says == "" && err != nil || tt.says != "" && (!errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: unchanged = %v, want %q", name, err, tt.says)
+		}
+	}
+}
+
+func TestUnused(t *testing.T) {
+	img := planned()
+	mounts := func(id digest.Digest) []engine.ImageMount {
+		return []engine.ImageMount{{Name: "demo-api:1", ImageID: id}}
+	}
+	other := digest.FromString("other")
+	for name, tt := range map[string]struct {
+		container engine.Container
+		want      bool
+	}{
+		"another image":         {engine.Container{ImageID: other, State: "running"}, true},
+		"another with its name": {engine.Container{ImageID: other, Image: "demo-api:1", State: "running"}, true},
+		"running":               {engine.Container{ImageID: img.ID, State: "running"}, false},
+		"created":               {engine.Container{ImageID: img.ID, State: "created"}, false},
+		"dead":                  {engine.Container{ImageID: img.ID, State: "dead"}, false},
+		"one of its manifests":  {engine.Container{ImageID: img.Manifests[0].Digest, State: "exited"}, false},
+		"mounted":               {engine.Container{ImageID: other, Mounts: mounts(img.ID)}, false},
+		"another is mounted":    {engine.Container{ImageID: other, Mounts: mounts(other)}, true},
+		"a lost name mounted":   {engine.Container{ImageID: other, Mounts: mounts("")}, false},
+	} {
+		err := unused(img, []engine.Container{{ImageID: other}, tt.container})
+		if (err == nil) != tt.want {
+			t.Errorf("%s: unused = %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// willing is an engine that has nothing against a removal.
+type willing struct{ Engine }
+
+func (willing) Inspect(context.Context, string) (engine.Image, error)  { return planned(), nil }
+func (willing) Containers(context.Context) ([]engine.Container, error) { return nil, nil }
+
+func TestMayRemove(t *testing.T) {
+	r := &run{eng: willing{}, info: engine.Info{Store: engine.Classic}}
+	for action, want := range map[selector.Action]bool{
+		selector.Remove: true, selector.Archive: false, selector.Keep: false, "": false, "delete": false,
+	} {
+		m := removal{decision: selector.Decision{Image: planned(), Action: action}, receipt: archive.Receipt{}}
+		if err := r.mayRemove(t.Context(), m); (err == nil) != want {
+			t.Errorf("mayRemove of an image planned as %q, without a receipt = %v, want %v", action, err, want)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package prune_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/prune"
+	"github.com/archprune/archprune/restore"
+	"github.com/archprune/archprune/selector"
+)
+
+func wantText(t testing.TB, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("error = %v, want one that says %q", err, text)
+	}
+}
+
+// createContainer is for the use in the middle of a run, where a failure must
+// not end the test's goroutine.
+func (b bench) createContainer(t testing.TB, id digest.Digest) {
+	t.Helper()
+	config := &container.Config{Image: id.String(), Cmd: []string{"/key"}}
+	host := &container.HostConfig{NetworkMode: "none"}
+	if _, err := b.API().ContainerCreate(context.Background(), config, host, nil, nil, "late"); err != nil {
+		t.Error(err)
+	}
+}
+
+// meanwhile is what somebody else does to image x between plan and removal.
+// The image y is protected.
+var meanwhile = map[string]func(t testing.TB, b bench, x, y digest.Digest){
+	"tag moves": func(t testing.TB, b bench, x, y digest.Digest) { b.Tag(t, y.String(), "demo-api:1") },
+	"new tag":   func(t testing.TB, b bench, x, y digest.Digest) { b.Tag(t, x.String(), "new:1") },
+	"container": func(t testing.TB, b bench, x, y digest.Digest) { b.createContainer(t, x) },
+}
+
+// moments are the calls before which it happens, with the error that says who
+// noticed: this package, or at the last moment the engine's own look.
+var moments = map[string]map[string]error{
+	"tag moves": {"Save": prune.ErrChanged, "Inspect": prune.ErrChanged, "Containers": engine.ErrConflict, "Remove": engine.ErrConflict},
+	"new tag":   {"Save": prune.ErrChanged, "Inspect": prune.ErrChanged, "Containers": engine.ErrConflict, "Remove": engine.ErrConflict},
+	"container": {"Save": prune.ErrChanged, "Inspect": prune.ErrChanged, "Containers": prune.ErrChanged, "Remove": engine.ErrConflict},
+}
+
+func TestChangedImageStays(t *testing.T) {
+	for what, act := range meanwhile {
+		for moment, noticed := range moments[what] {
+			for _, names := range [][]string{{"demo-api:1"}, {"demo-api:1", "demo-api:latest"}} {
+				t.Run(what+"/"+moment+"/"+strings.Join(names, ","), func(t *testing.T) {
+					b := setup(t)
+					ids := b.Load(t, sample("x", names...), sample("y", "y:1"))
+					h := &hooked{Client: b.client}
+					h.before = func(call string, n int) {
+						if call == moment && n == 1 {
+							act(t, b, ids[0], ids[1])
+						}
+					}
+					report := b.runOn(t, h, b.folder, b.plan(t, protect(t, "y")), prune.Options{})
+					res := wantOutcome(t, report, ids[0].String(), prune.Stayed)
+					if !errors.Is(res.Err, noticed) {
+						t.Errorf("error = %v, want %v", res.Err, noticed)
+					}
+					if want := moment == "Remove" || noticed == engine.ErrConflict; (h.calls["Remove"] > 0) != want {
+						t.Errorf("%d calls to remove", h.calls["Remove"])
+					}
+					switch what {
+					case "tag moves":
+						b.wantNames(t, ids[0], names[1:]...)
+						b.wantNames(t, ids[1], "demo-api:1", "y:1")
+					case "new tag":
+						b.wantNames(t, ids[0], append([]string{"new:1"}, names...)...)
+					default:
+						b.wantNames(t, ids[0], names...)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestImageRemovedBySomebodyElse(t *testing.T) {
+	for _, moment := range []string{"LayersSize", "Save", "Inspect", "Containers", "Remove"} {
+		t.Run(moment, func(t *testing.T) {
+			b := setup(t)
+			ids := b.Load(t, sample("x", "demo-api:1", "demo-api:latest"), sample("z", "demo-api:3"))
+			h := &hooked{Client: b.client}
+			done := false
+			h.before = func(call string, _ int) {
+				if call == moment && !done {
+					done = true
+					b.removeImage(t, ids[0])
+				}
+			}
+			report := b.runOn(t, h, b.folder, b.plan(t, selector.Policy{}), prune.Options{})
+			wantOutcome(t, report, "demo-api:1", prune.Vanished)
+			wantOutcome(t, report, "demo-api:3", prune.ArchivedRemoved)
+			if report.Partial() {
+				t.Error("the report says that something stayed")
+			}
+		})
+	}
+}
+
+// A containerd store says "not found" of an image whose content is missing.
+func TestImageThatCantBeSeenIsNotGone(t *testing.T) {
+	b := setup(t)
+	id := b.Load(t, sample("x", "demo-api:1"))[0]
+	plan := b.plan(t, selector.Policy{KeepNothing: true})
+	plan.Decisions[0].Image.DiffIDs = nil
+	h := &blind{hooked{Client: b.client}}
+	report := b.runOn(t, h, b.folder, plan, prune.Options{})
+	res := wantOutcome(t, report, "demo-api:1", prune.Stayed)
+	if !errors.Is(res.Err, engine.ErrNotFound) {
+		t.Errorf("error = %v, want %v", res.Err, engine.ErrNotFound)
+	}
+	b.wantNames(t, id, "demo-api:1")
+}
+
+// blind is an engine that does not find its images.
+type blind struct{ hooked }
+
+func (b *blind) Inspect(context.Context, string) (engine.Image, error) {
+	return engine.Image{}, engine.ErrNotFound
+}
+
+// The answer to a removal is lost: what happened is looked up.
+func TestLostAnswerToRemoval(t *testing.T) {
+	for _, removed := range []bool{true, false} {
+		b := setup(t)
+		b.Load(t, sample("x", "demo-api:1"))
+		h := &hooked{Client: b.client}
+		h.remove = func(ctx context.Context, img engine.Image) (engine.Removed, error) {
+			if removed {
+				b.removeImage(t, img.ID)
+			}
+			return engine.Removed{}, errMadeUp
+		}
+		report := b.runOn(t, h, b.folder, b.plan(t, selector.Policy{}), prune.Options{})
+		if removed {
+			wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
+		} else if res := wantOutcome(t, report, "demo-api:1", prune.Stayed); !errors.Is(res.Err, errMadeUp) {
+			t.Errorf("error = %v, want %v", res.Err, errMadeUp)
+		}
+	}
+}
+
+// lateUse is an engine on which a container is made of an image in the instant
+// of its removal.
+func (b bench) lateUse(t testing.TB) *hooked {
+	h := &hooked{Client: b.client}
+	h.remove = func(ctx context.Context, img engine.Image) (engine.Removed, error) {
+		b.createContainer(t, img.ID)
+		b.removeImage(t, img.ID)
+		return engine.Removed{}, engine.ErrLateUse
+	}
+	return h
+}
+
+func TestLateUseIsUndone(t *testing.T) {
+	b := setup(t)
+	id := b.Load(t, sample("x", "demo-api:1", "demo-api:latest"))[0]
+	undo := func(ctx context.Context, r *archive.Record) error {
+		_, err := restore.Run(ctx, b.client, b.folder, r, restore.Options{})
+		return err
+	}
+	report := b.runOn(t, b.lateUse(t), b.folder, b.plan(t, selector.Policy{}), prune.Options{Undo: undo})
+	res := wantOutcome(t, report, "demo-api:1", prune.Stayed)
+	if !errors.Is(res.Err, engine.ErrLateUse) {
+		t.Errorf("error = %v, want %v", res.Err, engine.ErrLateUse)
+	}
+	wantText(t, res.Err, "given back")
+	b.wantNames(t, id, "demo-api:1", "demo-api:latest")
+	if list, err := b.client.Containers(t.Context()); err != nil || len(list) != 1 || list[0].ImageID != id {
+		t.Errorf("containers = %+v, %v, want one of %s", list, err, id)
+	}
+}
+
+func TestLateUseThatCantBeUndone(t *testing.T) {
+	failing := func(context.Context, *archive.Record) error { return errMadeUp }
+	for name, tt := range map[string]struct {
+		policy selector.Policy
+		undo   func(context.Context, *archive.Record) error
+		says   string
+	}{
+		"undo fails":   {selector.Policy{}, failing, errMadeUp.Error()},
+		"no undo":      {selector.Policy{}, nil, "the archive has it"},
+		"not archived": {selector.Policy{KeepNothing: true}, failing, "was not archived"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			b.Load(t, sample("x", "demo-api:1", "demo-api:latest"))
+			plan := b.plan(t, tt.policy)
+			report, err := prune.Run(t.Context(), b.lateUse(t), b.folder, plan, prune.Options{Undo: tt.undo})
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := resultOf(t, report, "demo-api:1")
+			if !report.Partial() || !errors.Is(res.Err, engine.ErrLateUse) {
+				t.Errorf("%q (%v), want %v", res.Outcome, res.Err, engine.ErrLateUse)
+			}
+			wantText(t, res.Err, tt.says)
+			if res.Record != nil {
+				b.checkArchived(t, res.Decision.Image)
+			}
+		})
+	}
+}

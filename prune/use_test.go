@@ -1,0 +1,141 @@
+package prune_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/prune"
+	"github.com/archprune/archprune/selector"
+)
+
+// states make a container of an image and bring it into a state.
+var states = map[string]func(t testing.TB, b bench, image string){
+	"created": func(t testing.TB, b bench, image string) { b.CreateContainer(t, image) },
+	"running": func(t testing.TB, b bench, image string) { b.RunContainer(t, image, "/bin/sleep", "600") },
+	"paused": func(t testing.TB, b bench, image string) {
+		if err := b.API().ContainerPause(t.Context(), b.RunContainer(t, image, "/bin/sleep", "600")); err != nil {
+			t.Fatal(err)
+		}
+	},
+	"exited": func(t testing.TB, b bench, image string) {
+		b.WaitContainer(t, b.RunContainer(t, image, "/bin/true"))
+	},
+}
+
+func runnable(t testing.TB, key string, names ...string) enginetest.Image {
+	t.Helper()
+	img := sample(key, names...)
+	img.Layers = append(img.Layers, enginetest.Busybox(t))
+	img.Cmd = []string{"/bin/true"}
+	return img
+}
+
+// A container in any state protects its image with all references, whether it
+// was there when the plan was made or came after it.
+func TestUsedImageStaysWithAllReferences(t *testing.T) {
+	names := []string{"demo-api:1", "demo-api:latest", "other:1"}
+	for state, use := range states {
+		for _, late := range []bool{false, true} {
+			t.Run(state+map[bool]string{true: " after the plan"}[late], func(t *testing.T) {
+				b := setup(t)
+				ids := b.Load(t, runnable(t, "x", names...), sample("z", "demo-api:2"))
+				plan := b.plan(t, selector.Policy{})
+				use(t, b, "demo-api:1")
+				want := prune.Stayed
+				if !late {
+					plan, want = b.plan(t, selector.Policy{}), prune.Kept
+				}
+				h := &hooked{Client: b.client}
+				report := b.runOn(t, h, b.folder, plan, prune.Options{})
+				res := wantOutcome(t, report, "demo-api:1", want)
+				if late {
+					wantText(t, res.Err, "("+state+") uses it")
+				}
+				wantOutcome(t, report, "demo-api:2", prune.ArchivedRemoved)
+				b.wantNames(t, ids[0], names...)
+				if h.calls["Remove"] != 1 {
+					t.Errorf("%d removals, want that of demo-api:2 alone", h.calls["Remove"])
+				}
+			})
+		}
+	}
+}
+
+// commit makes an image on top of a parent, as the classic builder does.
+func (b bench) commit(t testing.TB, parent, name string) digest.Digest {
+	t.Helper()
+	ctr := b.CreateContainer(t, parent, "/key")
+	res, err := b.API().ContainerCommit(t.Context(), ctr, container.CommitOptions{Reference: name, Comment: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.RemoveContainer(t, ctr)
+	return digest.Digest(res.ID)
+}
+
+// chain makes a base, an untagged middle and a top, named so that the plan
+// lists the base first.
+func (b bench) chain(t testing.TB) (base, middle, top digest.Digest) {
+	t.Helper()
+	base = b.Load(t, sample("root", "a-base:1"))[0]
+	middle = b.commit(t, "a-base:1", "")
+	top = b.commit(t, middle.String(), "b-top:1")
+	if b.Store == engine.Classic {
+		img, err := b.client.Inspect(t.Context(), top.String())
+		if err != nil || img.ParentID != middle {
+			t.Fatalf("parent = %s, %v, want %s", img.ParentID, err, middle)
+		}
+	}
+	return base, middle, top
+}
+
+func TestBuildParentsGoAfterTheirChildren(t *testing.T) {
+	b := setup(t)
+	base, middle, top := b.chain(t)
+	var order []digest.Digest
+	event := func(e prune.Event) {
+		if e.Kind == prune.Removing {
+			order = append(order, e.Images[0].ID)
+		}
+	}
+	report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{Event: event})
+	wantOutcome(t, report, base.String(), prune.ArchivedRemoved)
+	wantOutcome(t, report, middle.String(), prune.Removed)
+	wantOutcome(t, report, top.String(), prune.ArchivedRemoved)
+	if b.Store == engine.Classic && (len(order) != 3 || order[0] != top || order[1] != middle || order[2] != base) {
+		t.Errorf("removed in the order %v, want %v, %v, %v", order, top, middle, base)
+	}
+}
+
+func TestBuildParentsOfUsedImageStay(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(map[bool]string{false: "used before the plan", true: "used after the plan"}[late], func(t *testing.T) {
+			b := setup(t)
+			base, middle, top := b.chain(t)
+			if b.Store != engine.Classic {
+				return // its images have no parents
+			}
+			plan := b.plan(t, selector.Policy{})
+			b.CreateContainer(t, "b-top:1", "/key")
+			want := prune.Stayed
+			if !late {
+				plan, want = b.plan(t, selector.Policy{}), prune.Kept
+			}
+			report := b.run(t, plan, prune.Options{})
+			for _, id := range []digest.Digest{base, middle, top} {
+				res := wantOutcome(t, report, id.String(), want)
+				if late && !errors.Is(res.Err, prune.ErrChanged) && !errors.Is(res.Err, engine.ErrConflict) {
+					t.Errorf("error = %v, want the reason", res.Err)
+				}
+			}
+			b.wantNames(t, base, "a-base:1")
+			b.wantNames(t, middle)
+			b.wantNames(t, top, "b-top:1")
+		})
+	}
+}
