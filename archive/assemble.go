@@ -19,7 +19,7 @@ import (
 // metadata blobs. Nothing that the stream says of itself is believed unless it
 // agrees with what the engine's inspect said before.
 func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.Info) (*Record, error) {
-	a := &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}}
+	a := &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
 	r := newRecord(img, info)
 	var err error
 	if info.Store == engine.Containerd {
@@ -30,16 +30,40 @@ func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.In
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(r.Contents, func(c Contents) bool { return slices.Equal(c.DiffIDs(), img.DiffIDs) })
-	if i < 0 {
-		return nil, fmt.Errorf("%w: it has other layers than the engine reports", ErrIncomplete)
+	r.Partial = a.absent
+	if err := ownPlatformFirst(r, img); err != nil {
+		return nil, err
 	}
-	r.Contents[0], r.Contents[i] = r.Contents[i], r.Contents[0]
 	if err := a.view(r); err != nil {
 		return nil, err
 	}
 	a.finish(r)
+	if m := r.lacks(img); m != "" {
+		return nil, fmt.Errorf("%w: it says that it has manifest %s, but did not send it", ErrIncomplete, m)
+	}
 	return r, ctx.Err()
+}
+
+// ownPlatformFirst puts the image that the engine itself would run first. Two
+// platforms may have the same layers, so the platform counts before them.
+func ownPlatformFirst(r *Record, img engine.Image) error {
+	best := -1
+	for i, c := range r.Contents {
+		if !slices.Equal(c.DiffIDs(), img.DiffIDs) {
+			continue
+		}
+		if best < 0 || c.Platform == img.Platform {
+			best = i
+		}
+		if c.Platform == img.Platform {
+			break
+		}
+	}
+	if best < 0 {
+		return fmt.Errorf("%w: it has other layers than the engine reports", ErrIncomplete)
+	}
+	r.Contents[0], r.Contents[best] = r.Contents[best], r.Contents[0]
+	return nil
 }
 
 func newRecord(img engine.Image, info engine.Info) *Record {
@@ -57,7 +81,8 @@ type assembly struct {
 	in     *ingest
 	blobs  map[digest.Digest]ocispec.Descriptor
 	added  int64
-	absent bool // the index names manifests that the engine does not have
+	absent bool                   // the index names manifests that the engine does not have
+	seen   map[digest.Digest]bool // manifests followed; an index may name one often
 }
 
 // metadata stores a JSON file of the stream as a blob of its own.

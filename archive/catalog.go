@@ -129,6 +129,9 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if ref, ok := Familiar(wanted); ok {
 		for _, r := range c.Records {
 			if (slices.Contains(r.References, ref) || r.hasDigestName(ref)) && notAfter(r, at) {
+				if err := c.newerBad(r, ref, at); err != nil {
+					return nil, err
+				}
 				return r, nil
 			}
 		}
@@ -137,6 +140,21 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 		return r, err
 	}
 	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+}
+
+// newerBad is an error where a record that can't be read may be a newer one of
+// the same name: an older image must not come back in silence.
+func (c *Catalog) newerBad(r *Record, ref string, at time.Time) error {
+	for _, bad := range c.Bad {
+		stamp, _, _ := strings.Cut(bad.Name, "-")
+		archived, err := time.Parse(recordTime, stamp)
+		if err == nil && (archived.Before(r.Archived.Truncate(time.Millisecond)) || !at.IsZero() && archived.After(at)) {
+			continue
+		}
+		return fmt.Errorf("%w: %s, which may be a newer %s: to take the one of %s, name its ID (%s)",
+			ErrBadRecord, bad.Name, ref, r.Archived.UTC().Format(time.RFC3339), r.ImageID.Encoded()[:12])
+	}
+	return nil
 }
 
 func notAfter(r *Record, at time.Time) bool { return at.IsZero() || !r.Archived.After(at) }

@@ -97,12 +97,18 @@ func (f *Folder) Holds(r *Record) bool {
 	return !slices.ContainsFunc(r.Blobs, func(d ocispec.Descriptor) bool { return !f.has(d) })
 }
 
+// indexWait is how long to wait for another process that writes index.json. One
+// that hangs must not hold up a run: the index is only a view.
+const indexWait = 10 * time.Second
+
 // reindex writes index.json anew from the records. Another process may add a
 // record meanwhile, so it looks again until nothing has changed; between
 // hosts, whose locks do not reach each other, the next run sets it right.
 func (f *Folder) reindex(ctx context.Context) error {
 	lock := flock.New(f.join(locksDir+"/index"), flock.SetPermissions(fileMode))
-	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	waiting, cancel := context.WithTimeout(ctx, indexWait)
+	defer cancel()
+	if _, err := lock.TryLockContext(waiting, 20*time.Millisecond); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("writing index.json: %w", err)
 	}
 	defer lock.Close()

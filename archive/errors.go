@@ -17,6 +17,8 @@ var (
 	ErrNewerFormat = errors.New("written by a newer archprune")
 	// ErrNotFound means that the archive has no such image.
 	ErrNotFound = errors.New("not in the archive")
+	// ErrBadRecord means that a record is not what was written.
+	ErrBadRecord = errors.New("a record can't be read")
 	// ErrIncomplete means that an engine did not give an image whole.
 	ErrIncomplete = errors.New("the engine did not give the image whole")
 )

@@ -142,9 +142,14 @@ func initFolder(path string, fsys durable.FS) error {
 			return err
 		}
 	}
-	unique := rand.Text()
+	f := &Folder{path: path, fsys: fsys}
+	s, err := f.writing()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	write := func(name string, data []byte) error {
-		return durable.WriteFile(fsys, filepath.Join(path, tmpDir, unique), filepath.Join(path, name), data, fileMode)
+		return durable.WriteFile(fsys, s.temp(), filepath.Join(path, name), data, fileMode)
 	}
 	if err := write(layoutFile, []byte(layoutBytes)); err != nil {
 		return err
@@ -152,11 +157,11 @@ func initFolder(path string, fsys durable.FS) error {
 	if err := write(indexFile, emptyIndex()); err != nil {
 		return err
 	}
-	data, err := json.Marshal(format{Format: formatVersion, ID: unique})
+	data, err := json.Marshal(format{Format: formatVersion, ID: rand.Text()})
 	if err != nil {
 		return err
 	}
-	return claim(fsys, filepath.Join(path, tmpDir, unique), filepath.Join(path, formatFile), append(data, '\n'))
+	return claim(fsys, s.temp(), filepath.Join(path, formatFile), append(data, '\n'))
 }
 
 // claim writes a file that only the first of several processes may write.

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -40,21 +41,43 @@ func (f *Folder) checkTarget(ctx context.Context, r *Record) error {
 	if r.Target == nil || r.Target.Digest != r.ImageID {
 		return fmt.Errorf("record %s: the image ID %s is not what it denotes", r.name, r.ImageID)
 	}
-	data, err := f.metadata(ctx, *r.Target)
-	if err != nil {
+	named := map[digest.Digest]bool{}
+	if err := f.named(ctx, r, *r.Target, named); err != nil {
 		return err
-	}
-	var index ocispec.Index
-	if err := json.Unmarshal(data, &index); err != nil {
-		return damage(r.Target.Digest, err.Error())
 	}
 	for _, c := range r.Contents {
 		if c.Manifest == nil {
 			return fmt.Errorf("record %s: an image of a containerd store without its manifest", r.name)
 		}
-		named := func(d ocispec.Descriptor) bool { return d.Digest == c.Manifest.Digest }
-		if c.Manifest.Digest != r.Target.Digest && !slices.ContainsFunc(index.Manifests, named) {
+		if !named[c.Manifest.Digest] {
 			return damage(r.Target.Digest, "does not name manifest "+c.Manifest.Digest.String())
+		}
+	}
+	return nil
+}
+
+// named collects what an index or manifest leads to, as far as the record has
+// it.
+func (f *Folder) named(ctx context.Context, r *Record, d ocispec.Descriptor, found map[digest.Digest]bool) error {
+	if found[d.Digest] {
+		return nil
+	}
+	found[d.Digest] = true
+	data, err := f.metadata(ctx, d)
+	if err != nil {
+		return err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		return damage(d.Digest, err.Error())
+	}
+	for _, child := range index.Manifests {
+		i := slices.IndexFunc(r.Blobs, func(b ocispec.Descriptor) bool { return b.Digest == child.Digest })
+		if i < 0 {
+			continue // a platform that the engine did not have
+		}
+		if err := f.named(ctx, r, r.Blobs[i], found); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -90,7 +113,13 @@ func (f *Folder) checkContents(ctx context.Context, c Contents) error {
 }
 
 func isOriginal(d ocispec.Descriptor, l Layer) bool {
-	return l.Original != nil && l.Original.Digest == d.Digest
+	return l.Original != nil && l.Original.Digest == d.Digest && l.Original.Size == d.Size && l.givesBack(*l.Original)
+}
+
+// givesBack reports whether the layer can be had again as the descriptor says:
+// as it is stored, or uncompressed.
+func (l Layer) givesBack(d ocispec.Descriptor) bool {
+	return d.Digest == l.Stored.Digest && d.Size == l.Stored.Size || d.Digest == l.DiffID && d.Size == l.Size
 }
 
 // configDiffIDs reads the one part of a config that an archive depends on.
@@ -117,8 +146,30 @@ func (f *Folder) durableRecord(r *Record) error {
 	if _, err := decodeRecord(r.name, data); err != nil {
 		return fmt.Errorf("reading record %s back: %w", r.name, err)
 	}
+	for _, name := range append([]string{path}, f.blobPaths(r)...) {
+		if err := syncFile(name); err != nil {
+			return fmt.Errorf("making the archive durable: %w", err)
+		}
+	}
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
 		return err
 	}
 	return f.fsys.SyncDir(f.join(recordsDir))
+}
+
+func (f *Folder) blobPaths(r *Record) []string {
+	paths := make([]string, len(r.Blobs))
+	for i, b := range r.Blobs {
+		paths[i] = f.blobPath(b.Digest)
+	}
+	return paths
+}
+
+// syncFile costs little where the content is on the disk already.
+func syncFile(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }

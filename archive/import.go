@@ -2,12 +2,14 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +140,7 @@ func (in *ingest) manifestImage(d digest.Digest, depth int) (engine.Image, error
 		}
 		return configImage(config.data)
 	}
-	for _, child := range m.Manifests {
+	for _, child := range nativeFirst(m.Manifests) {
 		if depth == 0 || !runnable(child, anyManifest{Config: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig}}) {
 			continue
 		}
@@ -147,6 +149,20 @@ func (in *ingest) manifestImage(d digest.Digest, depth int) (engine.Image, error
 		}
 	}
 	return engine.Image{}, fmt.Errorf("%w: index %s leads to no image", ErrIncomplete, d)
+}
+
+// nativeFirst puts the manifests for this kind of machine first, since no engine
+// says which platform is its own.
+func nativeFirst(manifests []ocispec.Descriptor) []ocispec.Descriptor {
+	foreign := func(d ocispec.Descriptor) int {
+		if d.Platform != nil && d.Platform.OS == "linux" && d.Platform.Architecture == runtime.GOARCH {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(manifests), func(a, b ocispec.Descriptor) int {
+		return cmp.Compare(foreign(a), foreign(b))
+	})
 }
 
 // listed are the images of a manifest.json.

@@ -197,7 +197,11 @@ func (in *ingest) claim(name string) (digest.Digest, string) {
 	if hex, ok := strings.CutPrefix(name, "blobs/sha256/"); ok {
 		return digest.NewDigestFromEncoded(digest.SHA256, hex), ""
 	}
-	alias := path.Dir(name)
+	alias, base := path.Split(name)
+	alias = strings.TrimSuffix(alias, "/")
+	if base != "layer.tar" || len(alias) != 64 {
+		return "", ""
+	}
 	return in.aliases[alias], alias
 }
 
@@ -312,6 +316,11 @@ func (in *ingest) lookup(name string) (*file, error) {
 		name = target
 	}
 	return nil, fmt.Errorf("%w: %q is missing in its answer", ErrIncomplete, name)
+}
+
+// has reports whether the stream had a blob of that digest.
+func (in *ingest) has(d digest.Digest) bool {
+	return d.Validate() == nil && in.files["blobs/sha256/"+d.Encoded()] != nil
 }
 
 // blob finds a file by the digest of its own bytes.

@@ -48,6 +48,10 @@ type anyManifest struct {
 }
 
 func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
+	if a.seen[d.Digest] {
+		return nil
+	}
+	a.seen[d.Digest] = true
 	file, err := a.in.blob(d.Digest)
 	if err != nil {
 		return err
@@ -67,7 +71,7 @@ func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
 		return fmt.Errorf("%w: indexes are nested too deeply", ErrIncomplete)
 	}
 	for _, child := range m.Manifests {
-		if a.in.files["blobs/sha256/"+child.Digest.Encoded()] == nil {
+		if !a.in.has(child.Digest) {
 			a.absent = true // a platform that was never pulled
 			continue
 		}
@@ -116,7 +120,7 @@ func (a *assembly) manifest(r *Record, d, stored ocispec.Descriptor, m anyManife
 // whole reports whether the stream holds the config and each layer.
 func (a *assembly) whole(m anyManifest) bool {
 	for _, d := range append([]ocispec.Descriptor{*m.Config}, m.Layers...) {
-		if a.in.files["blobs/sha256/"+d.Digest.Encoded()] == nil {
+		if !a.in.has(d.Digest) {
 			return false
 		}
 	}
@@ -127,10 +131,13 @@ func (a *assembly) whole(m anyManifest) bool {
 // engine has it. Its blobs are kept as they are.
 func (a *assembly) attached(m anyManifest) error {
 	for _, d := range append([]ocispec.Descriptor{*m.Config}, m.Layers...) {
-		file, err := a.in.blob(d.Digest)
-		if err != nil {
+		if !a.in.has(d.Digest) {
 			a.absent = true
 			continue
+		}
+		file, err := a.in.blob(d.Digest)
+		if err != nil {
+			return err
 		}
 		if file.data != nil {
 			if _, err := a.metadata(d.MediaType, file); err != nil {

@@ -36,6 +36,7 @@ type Record struct {
 	Archived    time.Time            `json:"archived"`
 	Engine      Origin               `json:"engine"`
 	Sizes       Sizes                `json:"sizes"`
+	Partial     bool                 `json:"partial,omitempty"` // the engine lacked platforms that the index names
 
 	name string // file name without .json, which holds a checksum of the content
 }
@@ -80,6 +81,9 @@ type Sizes struct {
 	Added    int64 `json:"added"`    // of Stored, what the archive did not have before
 }
 
+// recordTime is how a record's name tells when the image was archived.
+const recordTime = "20060102T150405.000Z"
+
 // Name identifies the record in its archive.
 func (r *Record) Name() string { return r.name }
 
@@ -93,8 +97,29 @@ func (r *Record) DiffIDs() []digest.Digest { return r.Contents[0].DiffIDs() }
 // SameContent reports whether r holds the image img of an engine with this
 // kind of store.
 func (r *Record) SameContent(img engine.Image, store engine.StoreKind) bool {
-	return r.ImageID == img.ID && r.Store == store && slices.Equal(r.DiffIDs(), img.DiffIDs)
+	return r.ImageID == img.ID && r.Store == store && slices.Equal(r.DiffIDs(), img.DiffIDs) && r.lacks(img) == ""
 }
+
+// lacks returns a manifest that the engine says it has whole and the record
+// has not: a platform that was pulled after the image was archived.
+func (r *Record) lacks(img engine.Image) digest.Digest {
+	for _, m := range img.Manifests {
+		if !m.Available {
+			continue
+		}
+		inContents := slices.ContainsFunc(r.Contents, func(c Contents) bool { return c.Manifest != nil && c.Manifest.Digest == m.Digest })
+		inBlobs := slices.ContainsFunc(r.Blobs, func(b ocispec.Descriptor) bool { return b.Digest == m.Digest })
+		if m.Kind == "image" && !inContents || !inBlobs {
+			return m.Digest
+		}
+	}
+	return ""
+}
+
+// MayLack reports whether the engine may have got platforms of the image since
+// it was archived, and is too old to say so (before API 1.47). Saving the image
+// again tells.
+func (r *Record) MayLack(img engine.Image) bool { return r.Partial && len(img.Manifests) == 0 }
 
 // Covers reports whether r gives back img and every name that it has now.
 func (r *Record) Covers(img engine.Image, store engine.StoreKind) bool {
@@ -121,7 +146,7 @@ func (r *Record) encode() ([]byte, error) {
 	unique := make([]byte, 2)
 	rand.Read(unique)
 	r.name = strings.Join([]string{
-		r.Archived.UTC().Format("20060102T150405.000Z"),
+		r.Archived.UTC().Format(recordTime),
 		r.ImageID.Encoded()[:12],
 		digest.FromBytes(data).Encoded()[:16] + hex.EncodeToString(unique),
 	}, "-")

@@ -65,9 +65,9 @@ func (f *Folder) trySession() (*session, error) {
 		return nil, err
 	}
 	lock := flock.New(lockOf(dir), flock.SetPermissions(fileMode))
-	if _, err := lock.TryLock(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, errSwept
+	if locked, err := lock.TryLock(); err != nil || !locked {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(errSwept, lock.Close())
 		}
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -99,25 +99,29 @@ func (f *Folder) sweep() error {
 		return err
 	}
 	for _, e := range entries {
-		if name := filepath.Join(f.join(tmpDir), e.Name()); f.stranded(name, e) {
-			if err := os.RemoveAll(name); err != nil {
-				return err
-			}
+		if err := f.removeStranded(filepath.Join(f.join(tmpDir), e.Name()), e); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (f *Folder) stranded(name string, e fs.DirEntry) bool {
+// removeStranded removes what a dead run left. While it does so it holds that
+// run's lock, so that nobody can start there.
+func (f *Folder) removeStranded(name string, e fs.DirEntry) error {
 	host, _, ok := cutLast(e.Name(), "-")
 	if !ok || !e.IsDir() || host != hostName() {
-		info, err := e.Info()
-		return err == nil && time.Since(info.ModTime()) > strandedAfter
+		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
+			return nil
+		}
+		return os.RemoveAll(name)
 	}
 	lock := flock.New(lockOf(name), flock.SetPermissions(fileMode))
 	defer lock.Close()
-	free, err := lock.TryLock()
-	return err == nil && free
+	if free, err := lock.TryLock(); err != nil || !free {
+		return nil
+	}
+	return os.RemoveAll(name)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -250,3 +250,10 @@ func withoutEntry(t testing.TB, data []byte, part string) []byte {
 	tw.Close()
 	return b.Bytes()
 }
+
+func mustUnmarshal(t testing.TB, data []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(err)
+	}
+}

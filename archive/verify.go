@@ -31,7 +31,7 @@ type Receipt struct {
 	store   engine.StoreKind
 	diffIDs []digest.Digest
 	names   []string
-	record  string
+	record  *Record
 	proven  time.Time
 }
 
@@ -39,7 +39,7 @@ type Receipt struct {
 // these names; otherwise an error that says what differs.
 func (r Receipt) Proves(img engine.Image, store engine.StoreKind) error {
 	switch {
-	case r.record == "" || r.proven.IsZero():
+	case r.record == nil || r.proven.IsZero():
 		return errors.New("there is no receipt")
 	case r.image != img.ID || r.store != store:
 		return fmt.Errorf("the receipt is for image %s", r.image)
@@ -48,11 +48,19 @@ func (r Receipt) Proves(img engine.Image, store engine.StoreKind) error {
 	case !subset(img.References, r.names):
 		return fmt.Errorf("the receipt is for the names %v", r.names)
 	}
+	if m := r.record.lacks(img); m != "" {
+		return fmt.Errorf("the engine has manifest %s by now, which is not archived", m)
+	}
 	return nil
 }
 
 // Record is the name of the record that the receipt is about.
-func (r Receipt) Record() string { return r.record }
+func (r Receipt) Record() string {
+	if r.record == nil {
+		return ""
+	}
+	return r.record.name
+}
 
 // proof is what reading a blob back from the archive showed. Its fields may be
 // read once done is closed.
@@ -202,7 +210,7 @@ func (f *Folder) Verify(ctx context.Context, r *Record, img engine.Image, store 
 		return Receipt{}, err
 	}
 	return Receipt{image: img.ID, store: store, diffIDs: slices.Clone(img.DiffIDs),
-		names: slices.Clone(r.References), record: r.name, proven: time.Now()}, nil
+		names: slices.Clone(r.References), record: r, proven: time.Now()}, nil
 }
 
 // Check reads back every blob of a record and compares each with what the

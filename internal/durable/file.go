@@ -17,6 +17,7 @@ type Pending struct {
 	file   File
 	temp   string
 	sealed bool
+	failed error // of sealing
 	done   bool
 }
 
@@ -39,14 +40,14 @@ func (p *Pending) Temp() string { return p.temp }
 // Seal makes the content durable and ends writing. The file can be read back
 // under its temporary name before it is committed.
 func (p *Pending) Seal() error {
-	if p.sealed || p.done {
-		return nil
+	if p.sealed {
+		return p.failed
 	}
 	p.sealed = true
 	if err := errors.Join(p.file.Sync(), p.file.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", p.temp, err)
+		p.failed = fmt.Errorf("writing %s: %w", p.temp, err)
 	}
-	return nil
+	return p.failed
 }
 
 // Commit seals the file and gives it its final name. The name itself is durable
