@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -69,6 +70,9 @@ func OpenFolder(path string, opts Options) (*Folder, error) {
 	data, err := os.ReadFile(filepath.Join(path, formatFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing(path)
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%s: %w: it is a file", path, ErrNotArchive)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening archive: %w", err)

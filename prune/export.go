@@ -128,20 +128,35 @@ func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
 	}
 	for _, in := range ingested {
 		switch {
-		case in.Err != nil && len(batch) > 1:
+		case in.Err != nil && (len(batch) > 1 || isDamage(in.Err) && r.tryAgain(in.Image.ID)):
 			err = r.exportBatch(ctx, []engine.Image{in.Image})
 		case in.Err != nil:
 			r.stayOrVanish(ctx, in.Image, fmt.Errorf("archiving: %w", in.Err))
 			err = nil
 		default:
-			r.added += in.Record.Sizes.Added
-			_, err = r.archived(ctx, in.Image, in.Record, Archived)
+			err = r.exported(ctx, in)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func isDamage(err error) bool {
+	var damaged *archive.DamageError
+	return errors.As(err, &damaged)
+}
+
+// exported goes on with an image that came out of a save, and exports it once
+// more where it rests on a layer that the archive had and that is damaged.
+func (r *run) exported(ctx context.Context, in archive.Ingested) error {
+	r.added += in.Record.Sizes.Added
+	again, err := r.archived(ctx, in.Image, in.Record, Archived)
+	if err != nil || !again {
+		return err
+	}
+	return r.exportBatch(ctx, []engine.Image{in.Image})
 }
 
 func (r *run) export(ctx context.Context, batch []engine.Image) ([]archive.Ingested, error) {

@@ -83,6 +83,7 @@ const (
 	ArchivedRemoved Outcome = "archived+removed"
 	Removed         Outcome = "removed"
 	Vanished        Outcome = "gone"   // somebody else removed it meanwhile
+	Lost            Outcome = "lost"   // came into use while it was removed, and could not be given back
 	Stayed          Outcome = "stayed" // was to go, or to be archived; Err says why it didn't
 )
 
@@ -107,7 +108,7 @@ type Report struct {
 // Partial reports whether something that was planned did not happen.
 func (r Report) Partial() bool {
 	for _, res := range r.Results {
-		if res.Outcome == Stayed {
+		if res.Outcome == Stayed || res.Outcome == Lost {
 			return true
 		}
 	}
@@ -122,11 +123,12 @@ var ErrChanged = errors.New("changed since the plan")
 // true up to that point.
 func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts Options) (Report, error) {
 	r := &run{eng: eng, arch: arch, opts: opts, info: plan.Snapshot.Engine,
-		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}}
+		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}}
 	report := Report{Started: time.Now(), Reclaimed: -1}
 	for _, d := range plan.Decisions {
 		r.results[d.Image.ID] = &Result{Decision: d, Outcome: Kept}
 		r.present[d.Image.ID] = true
+		r.children[d.Image.ParentID]++
 	}
 	before, sizeErr := int64(0), error(nil)
 	if !opts.ArchiveOnly {
@@ -173,14 +175,16 @@ func (r *run) reclaimed(ctx context.Context, before int64) int64 {
 
 // run is the state of carrying out one plan.
 type run struct {
-	eng     Engine
-	arch    Archive
-	opts    Options
-	info    engine.Info
-	results map[digest.Digest]*Result
-	present map[digest.Digest]bool // images still in the engine, as far as we know
-	waiting []removal              // proven, but a build child is still there
-	added   int64
+	eng      Engine
+	arch     Archive
+	opts     Options
+	info     engine.Info
+	results  map[digest.Digest]*Result
+	present  map[digest.Digest]bool // images still in the engine, as far as we know
+	children map[digest.Digest]int  // of these, those that were built on an image
+	again    map[digest.Digest]bool // images that were exported again
+	waiting  []removal              // proven, but a build child is still there
+	added    int64
 }
 
 func (r *run) event(kind EventKind, bytes int64, images ...engine.Image) {
@@ -197,7 +201,7 @@ func (r *run) stay(id digest.Digest, err error) {
 // vanished notes that somebody else removed an image.
 func (r *run) vanished(id digest.Digest) {
 	r.results[id].Outcome = Vanished
-	delete(r.present, id)
+	r.left(id)
 }
 
 func (r *run) carryOut(ctx context.Context, plan selector.Plan) error {
@@ -247,7 +251,7 @@ func (r *run) archiveAll(ctx context.Context, decisions []selector.Decision) err
 // images by now, and a restore would meet these.
 func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Image) *archive.Record {
 	record, ok := catalog.Content(img, r.info.Store)
-	if !ok || !r.arch.Holds(record) {
+	if !ok || !r.arch.Holds(record) || record.MayLack(img) {
 		return nil
 	}
 	if slices.Equal(record.References, img.References) {
@@ -268,8 +272,8 @@ func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Ima
 func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (again bool, err error) {
 	res := r.results[img.ID]
 	res.Record, res.Outcome = record, outcome
-	if r.opts.ArchiveOnly {
-		return false, nil
+	if r.opts.ArchiveOnly && outcome == AlreadyArchived {
+		return false, nil // nothing rests on it now; 'verify' reads it
 	}
 	r.event(Verifying, record.Sizes.Stored, img)
 	receipt, err := r.arch.Verify(ctx, record, img, r.info.Store)
@@ -278,7 +282,7 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 	case ctx.Err() != nil:
 		r.stay(img.ID, ctx.Err())
 		return false, ctx.Err()
-	case errors.As(err, &damaged) && outcome == AlreadyArchived:
+	case errors.As(err, &damaged) && r.tryAgain(img.ID):
 		res.Record = nil
 		return true, nil
 	case err != nil:
@@ -286,6 +290,20 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 		r.stay(img.ID, fmt.Errorf("proving its archive: %w", err))
 		return false, nil
 	}
+	if r.opts.ArchiveOnly {
+		return false, nil
+	}
 	r.waiting = append(r.waiting, removal{decision: res.Decision, record: record, receipt: receipt})
 	return false, r.removeWaiting(ctx, false)
+}
+
+// tryAgain reports whether an image whose archive turned out to be damaged is
+// worth another export: the damage is known by now, so that the engine's good
+// layer takes the bad one's place. Once is enough.
+func (r *run) tryAgain(id digest.Digest) bool {
+	if r.again[id] {
+		return false
+	}
+	r.again[id] = true
+	return true
 }

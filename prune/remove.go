@@ -48,13 +48,14 @@ func (r *run) removeWaiting(ctx context.Context, last bool) error {
 
 // hasChild reports whether the engine has an image that was built on id. Only
 // the classic builder leaves such a tie.
-func (r *run) hasChild(id digest.Digest) bool {
-	for child := range r.present {
-		if r.results[child].Decision.Image.ParentID == id {
-			return true
-		}
+func (r *run) hasChild(id digest.Digest) bool { return r.children[id] > 0 }
+
+// left notes that the engine has an image no longer.
+func (r *run) left(id digest.Digest) {
+	if r.present[id] {
+		delete(r.present, id)
+		r.children[r.results[id].Decision.Image.ParentID]--
 	}
-	return false
 }
 
 // remove removes one image, or lets it stay with the reason.
@@ -68,14 +69,14 @@ func (r *run) remove(ctx context.Context, m removal) {
 	}
 	removed, err := r.eng.Remove(ctx, img)
 	if errors.Is(err, engine.ErrLateUse) {
-		r.stay(img.ID, r.undo(ctx, m, err))
+		r.undo(ctx, m, err)
 		return
 	}
 	if errors.Is(err, engine.ErrNotFound) || err != nil && !r.gone(ctx, img) {
 		r.stayOrVanish(ctx, img, err)
 		return
 	}
-	delete(r.present, img.ID)
+	r.left(img.ID)
 	res := r.results[img.ID]
 	res.Removed, res.Outcome = removed, Removed
 	if m.decision.Action == selector.Archive {
@@ -108,19 +109,29 @@ func (r *run) gone(ctx context.Context, img engine.Image) bool {
 // undo gives back an image that came into use in the instant of its removal,
 // which an engine does not prevent for an image with several tags. A container
 // made of it runs, but its image is gone: the archive has it.
-func (r *run) undo(ctx context.Context, m removal, late error) error {
+func (r *run) undo(ctx context.Context, m removal, late error) {
+	id := m.decision.Image.ID
+	if err := r.giveBack(ctx, m); err != nil {
+		r.left(id)
+		r.results[id].Outcome, r.results[id].Err = Lost, fmt.Errorf("%w: %w", late, err)
+		return
+	}
+	r.stay(id, fmt.Errorf("%w; it was given back from the archive", late))
+}
+
+func (r *run) giveBack(ctx context.Context, m removal) error {
 	switch {
 	case m.record == nil:
-		return fmt.Errorf("%w; it is gone from the engine and was not archived", late)
+		return errors.New("it was not archived")
 	case r.opts.Undo == nil:
-		return fmt.Errorf("%w; it is gone from the engine, but the archive has it", late)
+		return errors.New("the archive has it")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
 	defer cancel()
 	if err := r.opts.Undo(ctx, m.record); err != nil {
-		return fmt.Errorf("%w; giving it back from the archive: %w", late, err)
+		return fmt.Errorf("giving it back from the archive: %w", err)
 	}
-	return fmt.Errorf("%w; it was given back from the archive", late)
+	return nil
 }
 
 // mayRemove is the last look before a removal. Everything that a removal
@@ -142,6 +153,11 @@ func (r *run) mayRemove(ctx context.Context, m removal) error {
 	}
 	if err := unchanged(img, now); err != nil {
 		return err
+	}
+	if m.decision.Action == selector.Archive {
+		if err := m.receipt.Proves(now, r.info.Store); err != nil { // a platform may have come
+			return fmt.Errorf("%w: %w", ErrChanged, err)
+		}
 	}
 	containers, err := r.eng.Containers(ctx)
 	if err != nil {

@@ -108,7 +108,7 @@ func (r *run) takeBack(ctx context.Context, taken map[string]engine.Image) error
 	var errs []error
 	for _, name := range r.given {
 		if old, ok := taken[name]; ok {
-			errs = append(errs, r.eng.Tag(ctx, old.ID, name))
+			errs = append(errs, r.giveNameBack(ctx, name, old))
 		}
 	}
 	for _, m := range r.extra {
@@ -120,6 +120,19 @@ func (r *run) takeBack(ctx context.Context, taken map[string]engine.Image) error
 		return fmt.Errorf("taking it back: %w", err)
 	}
 	return nil
+}
+
+// giveNameBack names an image as it was named before, unless somebody else has
+// taken the name meanwhile.
+func (r *run) giveNameBack(ctx context.Context, name string, old engine.Image) error {
+	now, err := r.eng.Inspect(ctx, name)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return err
+	}
+	if err == nil && now.ID != r.result.ID {
+		return nil
+	}
+	return r.eng.Tag(ctx, old.ID, name)
 }
 
 // takeImageBack removes the image, or only the names that it was given where

@@ -203,7 +203,7 @@ func failAtTag(t *testing.T, k int, present bool, fail func(bench, func()) func(
 	if len(result.Names)+len(result.Moved) > 0 {
 		t.Errorf("result = %+v, want no names", result)
 	}
-	b.wantNames(t, before)
+	b.wantNamesBack(t, before, err)
 	if present {
 		return
 	}
@@ -252,10 +252,11 @@ func TestTakingBackSparesWhatOthersNamed(t *testing.T) {
 		}
 		return b.client.Tag(ctx, id, name)
 	}
-	if _, err := restore.Run(t.Context(), h, b.folder, r, restore.Options{}); !errors.Is(err, errMadeUp) {
+	_, err := restore.Run(t.Context(), h, b.folder, r, restore.Options{})
+	if !errors.Is(err, errMadeUp) {
 		t.Errorf("Run = %v, want %v", err, errMadeUp)
 	}
-	b.wantImage(t, r, "theirs:1")
+	b.wantNamesBack(t, map[string]digest.Digest{"theirs:1": b.ID(t, r.ImageID.String())}, err)
 }
 
 func TestUnreachableEngine(t *testing.T) {

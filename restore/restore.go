@@ -41,6 +41,8 @@ type Archive interface {
 // Options for Run. The zero value gives an image back under its archived names.
 type Options struct {
 	As       string            // the one name to give instead of the archived ones
+	Names    []string          // of the archived names, those to give; nil is all of them
+	FreeOnly bool              // leave names that other images have to these
 	Replace  bool              // take names from other images, which keep another name
 	Known    []*archive.Record // other images of the archive: they tell what a containerd store has
 	Progress func(int64)       // told the bytes of layers sent; may be nil
@@ -94,6 +96,9 @@ func Run(ctx context.Context, eng Engine, arch Archive, record *archive.Record, 
 		return Result{}, err
 	}
 	r := &run{eng: eng, arch: arch, record: record, opts: opts, info: info, names: record.References}
+	if opts.Names != nil {
+		r.names = opts.Names
+	}
 	if opts.As != "" {
 		name, ok := archive.Familiar(opts.As)
 		if !ok || strings.Contains(name, "@") {
@@ -150,6 +155,10 @@ func (r *run) taken(ctx context.Context) (map[string]engine.Image, error) {
 			taken[name] = img
 			conflict.Taken[name] = img.ID
 		}
+	}
+	if r.opts.FreeOnly {
+		r.names = slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { _, ok := taken[name]; return ok })
+		return nil, nil
 	}
 	if len(taken) > 0 && !r.opts.Replace {
 		return nil, conflict

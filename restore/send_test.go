@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/docker/docker/api/types/image"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/archprune/archprune/archive"
@@ -126,7 +127,7 @@ func TestPresentImageGetsItsNames(t *testing.T) {
 	r := b.archived(t, sample("x", "demo-api:1", "demo-api:latest"))
 	b.Tag(t, "demo-api:1", "other:1")
 	for _, name := range []string{"demo-api:1", "demo-api:latest"} {
-		if err := b.client.Untag(t.Context(), name, r.ImageID); err != nil {
+		if _, err := b.API().ImageRemove(t.Context(), name, image.RemoveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

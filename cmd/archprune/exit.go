@@ -60,7 +60,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, ui.ErrFormat):
 		return exitUsage
-	case errors.Is(err, errDamaged), errors.As(err, &damaged):
+	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.As(err, &damaged):
 		return exitDamaged
 	case errors.Is(err, errPartial):
 		return exitPartial

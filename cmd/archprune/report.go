@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -99,10 +100,23 @@ func (a *app) reportStayed(r prune.Report, title string) {
 	for _, res := range r.Results {
 		if res.Outcome == prune.Stayed {
 			lines = append(lines, fmt.Sprintf("stayed: %s (%s): %s", imageName(res.Decision.Image),
-				ui.ShortID(res.Decision.Image.ID.String()), oneLine(res.Err)))
+				ui.ShortID(res.Decision.Image.ID.String()), why(res)))
 		}
 	}
 	a.section(title, lines)
+	lines = nil
+	for _, res := range r.Results {
+		if res.Outcome == prune.Lost {
+			lines = append(lines, fmt.Sprintf("lost: %s (%s): %s", imageName(res.Decision.Image),
+				ui.ShortID(res.Decision.Image.ID.String()), why(res)))
+		}
+	}
+	a.section("Gone from the Engine, although they came into use:", lines)
+}
+
+// why is the error of an image whose line names it already.
+func why(res prune.Result) string {
+	return strings.ReplaceAll(oneLine(res.Err), "saving "+res.Decision.Image.ID.String()+": ", "")
 }
 
 func (a *app) section(title string, lines []string) {
@@ -143,7 +157,7 @@ func (a *app) reportJSON(r prune.Report) error {
 			line.Record = res.Record.Name()
 		}
 		if res.Err != nil {
-			line.Error = oneLine(res.Err)
+			line.Error = why(res)
 		}
 		if err := out.Write("image", line); err != nil {
 			return err

@@ -64,12 +64,13 @@ func (a *app) restore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := wanted(catalog, c.Args().Slice(), c.Bool("all"), at)
+	a.warnBad(catalog)
+	targets, err := wanted(catalog, c.Args().Slice(), c.Bool("all"), at)
 	if err != nil {
 		return err
 	}
-	if as != "" && len(records) > 1 {
-		return usagef("--as gives one name, but %d images are to be restored", len(records))
+	if as != "" && len(targets) > 1 {
+		return usagef("--as gives one name, but %d images are to be restored", len(targets))
 	}
 	eng, err := a.engine(c)
 	if err != nil {
@@ -77,7 +78,7 @@ func (a *app) restore(c *cli.Context) error {
 	}
 	defer eng.Close()
 	opts := restore.Options{As: as, Replace: c.Bool("replace"), Known: catalog.Records}
-	return a.restoreAll(c, eng, f, records, opts)
+	return a.restoreAll(c, eng, f, targets, opts)
 }
 
 func parseAs(c *cli.Context) (string, error) {
@@ -104,8 +105,14 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
+// target is a record that the user means.
+type target struct {
+	record *archive.Record
+	names  []string // to give; nil is all of its names
+}
+
 // wanted returns the records that the arguments mean, each once.
-func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]*archive.Record, error) {
+func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]target, error) {
 	switch {
 	case all && len(args) > 0:
 		return nil, usagef("--all restores everything: give no names with it")
@@ -114,50 +121,52 @@ func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]
 	case len(args) == 0:
 		return nil, usagef("name what to restore, such as demo-api:2.3; 'archprune list' shows what there is")
 	}
-	var records []*archive.Record
+	var targets []target
 	for _, arg := range args {
 		found, err := matching(catalog, arg, at)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range found {
-			if !slices.Contains(records, r) {
-				records = append(records, r)
+		for _, t := range found {
+			if !slices.ContainsFunc(targets, func(o target) bool { return o.record == t.record }) {
+				targets = append(targets, t)
 			}
 		}
 	}
-	return records, nil
+	return targets, nil
 }
 
-func matching(catalog *archive.Catalog, arg string, at time.Time) ([]*archive.Record, error) {
+// matching returns what one argument means. A pattern means many images at
+// once, and each gets the names of which it is the newest: a tag like latest
+// stands in many records, and must not end at an old one.
+func matching(catalog *archive.Catalog, arg string, at time.Time) ([]target, error) {
 	if !strings.ContainsAny(arg, "*?[{") {
 		r, err := find(catalog, arg, at)
 		if err != nil {
 			return nil, err
 		}
-		return []*archive.Record{r}, nil
+		return []target{{record: r}}, nil
 	}
 	patterns, err := selector.ParsePatterns([]string{arg})
 	if err != nil {
 		return nil, usageError{err}
 	}
-	var records []*archive.Record
+	var targets []target
 	seen := map[string]bool{}
 	for _, r := range catalog.At(at) {
-		for _, ref := range r.References {
-			if _, ok := patterns.MatchReference(ref); !ok || seen[ref] {
-				continue
-			}
+		names := slices.DeleteFunc(slices.Clone(r.References), func(ref string) bool { return seen[ref] })
+		matches := func(ref string) bool { _, ok := patterns.MatchReference(ref); return ok }
+		if slices.ContainsFunc(names, matches) {
+			targets = append(targets, target{r, names})
+		}
+		for _, ref := range names {
 			seen[ref] = true
-			if !slices.Contains(records, r) {
-				records = append(records, r)
-			}
 		}
 	}
-	if len(records) == 0 {
+	if len(targets) == 0 {
 		return nil, fmt.Errorf("nothing in the archive matches %q: 'archprune list' shows what there is", arg)
 	}
-	return records, nil
+	return targets, nil
 }
 
 // find is the catalog's, with an answer for what came to the archive later.
@@ -177,7 +186,7 @@ func find(catalog *archive.Catalog, wanted string, at time.Time) (*archive.Recor
 
 // restoreAll goes on after an image that fails; the error says that not all
 // came back.
-func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, records []*archive.Record, opts restore.Options) error {
+func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, targets []target, opts restore.Options) error {
 	progress := a.progress(c)
 	defer progress.Close()
 	out := restoreReport{a: a, json: c.Bool("json")}
@@ -186,7 +195,9 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, 
 		out.flush()
 	}()
 	var failed error
-	for _, r := range records {
+	for _, t := range targets {
+		r := t.record
+		opts.Names = t.names
 		result, err := restoreOne(c.Context, eng, f, r, opts, progress)
 		if c.Context.Err() != nil {
 			return c.Context.Err()
@@ -198,7 +209,7 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, 
 			continue
 		}
 		err = fmt.Errorf("restoring %s: %w", allNames(r), err)
-		if len(records) == 1 {
+		if len(targets) == 1 {
 			return err
 		}
 		progress.Log("archprune: " + oneLine(err))

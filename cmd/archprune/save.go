@@ -161,7 +161,11 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() {
+			if err := f.Close(); err != nil {
+				a.warn("%v", err)
+			}
+		}()
 		if err := f.Prepare(c.Context); err != nil {
 			return elsewhere(err)
 		}
@@ -184,10 +188,11 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	return nil
 }
 
-// undo gives an image back to the engine that it came from.
+// undo gives an image back to the engine that it came from. A name that means
+// another image by now belongs to that.
 func undo(eng *docker.Client, f *archive.Folder) func(context.Context, *archive.Record) error {
 	return func(ctx context.Context, r *archive.Record) error {
-		_, err := restore.Run(ctx, eng, f, r, restore.Options{})
+		_, err := restore.Run(ctx, eng, f, r, restore.Options{FreeOnly: true})
 		return err
 	}
 }
@@ -201,6 +206,7 @@ func (noArchive) Catalog(context.Context) (*archive.Catalog, error) { return &ar
 type runProgress struct {
 	progress *ui.Progress
 	task     *ui.Task
+	came     int64 // bytes of the task
 }
 
 func newRunProgress(p *ui.Progress) *runProgress { return &runProgress{progress: p} }
@@ -214,10 +220,16 @@ func (r *runProgress) event(e prune.Event) {
 	}
 	switch e.Kind {
 	case prune.Exporting:
+		r.came = 0
 		r.task = r.progress.Task("saving "+some(e.Images), e.Bytes)
 	case prune.Received:
+		r.came += e.Bytes
 		r.task.Add(e.Bytes)
 	case prune.Exported:
+		if r.came == 0 {
+			r.task.Done("failed")
+			return
+		}
 		r.task.Done("")
 	}
 }

@@ -42,8 +42,13 @@ func (a *app) verify(c *cli.Context) error {
 	}
 	records := catalog.Records
 	if c.Args().Present() {
-		if records, err = wanted(catalog, c.Args().Slice(), false, time.Time{}); err != nil {
+		targets, err := wanted(catalog, c.Args().Slice(), false, time.Time{})
+		if err != nil {
 			return err
+		}
+		records = nil
+		for _, t := range targets {
+			records = append(records, t.record)
 		}
 	}
 	progress := a.progress(c)
