@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -150,6 +151,39 @@ func TestDamagedOldArchiveIsReplaced(t *testing.T) {
 			report = b.runOn(t, b.client, again, b.plan(t, selector.Policy{}), prune.Options{})
 			wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
 		})
+	}
+}
+
+// A layer that the archive has is damaged when a new image is archived that
+// rests on it: the engine's good one takes its place, also where nothing is
+// removed, and the old image is good again too.
+func TestDamagedSharedLayerIsReplaced(t *testing.T) {
+	for _, archiveOnly := range []bool{true, false} {
+		for name, damage := range damages {
+			t.Run(fmt.Sprintf("%s, archive only %v", name, archiveOnly), func(t *testing.T) {
+				b := setup(t)
+				old := b.Load(t, sample("x", "demo-api:1"))[0]
+				report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+				record := resultOf(t, report, "demo-api:1").Record
+				damageLayers(t, b.folder, record, damage)
+				b.removeImage(t, old)
+				b.Load(t, sample("y", "demo-api:2"))
+				again, err := archive.OpenFolder(b.folder.Path(), archive.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer again.Close()
+				report = b.runOn(t, b.client, again, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: archiveOnly})
+				want := prune.ArchivedRemoved
+				if archiveOnly {
+					want = prune.Archived
+				}
+				res := wantOutcome(t, report, "demo-api:2", want)
+				if err := b.folder.Check(t.Context(), res.Record, nil); err != nil {
+					t.Errorf("the new image: %v", err)
+				}
+			})
+		}
 	}
 }
 
