@@ -16,7 +16,7 @@ import (
 // an export costs no compression and the same image gives the same bytes.
 // Progress, where not nil, is told the bytes written.
 func (l *Load) WriteZstd(ctx context.Context, w io.Writer, progress func(int64)) error {
-	c, err := newCompressor(l.f.level)
+	c, err := newCompressor()
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (e *exporter) flush() error {
 	if err := e.tw.Flush(); err != nil {
 		return err
 	}
-	_, err := e.w.Write(e.c.enc.EncodeAll(e.pending.Bytes(), nil))
+	_, err := e.w.Write(e.c.tight.EncodeAll(e.pending.Bytes(), nil))
 	e.pending.Reset()
 	return err
 }
@@ -62,7 +62,7 @@ func (e *exporter) blob(ctx context.Context, b tarBlob) error {
 	header := bytes.Clone(e.pending.Bytes())
 	e.pending.Reset()
 	e.tw = tar.NewWriter(&e.pending)
-	if _, err := e.w.Write(e.c.enc.EncodeAll(header, nil)); err != nil {
+	if _, err := e.w.Write(e.c.tight.EncodeAll(header, nil)); err != nil {
 		return err
 	}
 	if err := e.content(ctx, b); err != nil {
@@ -93,7 +93,7 @@ func (e *exporter) content(ctx context.Context, b tarBlob) error {
 		defer unpacked.Close()
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
-	frames := e.c.writer(e.w)
+	frames := e.c.writer(e.w, b.size)
 	_, err = io.CopyBuffer(frames, onlyReader{plain}, make([]byte, 1<<20))
 	if closed := frames.Close(); err == nil {
 		err = closed

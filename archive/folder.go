@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/archprune/archprune/internal/durable"
@@ -36,10 +35,9 @@ const (
 // Folder is an archive kept in a folder: an OCI image layout with archprune's
 // records beside it. Any number of processes may use one folder at once.
 type Folder struct {
-	path  string
-	id    string
-	fsys  durable.FS
-	level zstd.EncoderLevel
+	path string
+	id   string
+	fsys durable.FS
 
 	mu      sync.Mutex
 	session *session                 // made at the first write
@@ -89,7 +87,7 @@ func OpenFolder(path string, opts Options) (*Folder, error) {
 	if fsys == nil {
 		fsys = durable.OS{}
 	}
-	return &Folder{path: path, id: f.ID, fsys: fsys, level: zstd.SpeedFastest, proofs: map[digest.Digest]*proof{}}, nil
+	return &Folder{path: path, id: f.ID, fsys: fsys, proofs: map[digest.Digest]*proof{}}, nil
 }
 
 // missing tells why there is no format file in path.

@@ -90,7 +90,7 @@ func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCompressor(f.level)
+	c, err := newCompressor()
 	if err != nil {
 		return nil, err
 	}
@@ -171,12 +171,12 @@ func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
 		if l, ok := in.known[claimed]; ok && in.f.has(l.Stored) {
 			return skim(r, claimed, l.Stored, alias)
 		}
-		return in.store(r, ocispec.MediaTypeImageLayerZstd, alias, true)
+		return in.store(r, size, ocispec.MediaTypeImageLayerZstd, alias, true)
 	}
 	if d, ok := in.stored[claimed]; ok && in.f.has(d) {
 		return skim(r, claimed, d, alias)
 	}
-	return in.store(r, keptMediaType(kind), alias, false)
+	return in.store(r, size, keptMediaType(kind), alias, false)
 }
 
 func keptMediaType(kind form) string {
@@ -236,13 +236,13 @@ type onlyReader struct{ io.Reader }
 // store takes an entry whose content the archive lacks, as far as its name
 // tells. What the content is shows when it is read back from the disk, which
 // goes on beside the reading of what follows in the stream.
-func (in *ingest) store(r io.Reader, mediaType, alias string, compress bool) (*file, error) {
+func (in *ingest) store(r io.Reader, size int64, mediaType, alias string, compress bool) (*file, error) {
 	blob, err := in.f.newBlob()
 	if err != nil {
 		return nil, err
 	}
 	file := &file{alias: alias, compressed: compress, stored: ocispec.Descriptor{MediaType: mediaType}}
-	writeErr, readErr := in.copy(blob, r, compress)
+	writeErr, readErr := in.copy(blob, r, size, compress)
 	file.err = writeErr
 	if readErr != nil || writeErr != nil {
 		return file, errors.Join(readErr, blob.cancel())
@@ -256,11 +256,11 @@ func (in *ingest) store(r io.Reader, mediaType, alias string, compress bool) (*f
 
 // copy reads r to its end even where writing fails: the rest of the stream may
 // hold images that need no writing.
-func (in *ingest) copy(blob *blobWriter, r io.Reader, compress bool) (writeErr, readErr error) {
+func (in *ingest) copy(blob *blobWriter, r io.Reader, size int64, compress bool) (writeErr, readErr error) {
 	var out io.Writer = blob
 	closed := func() error { return nil }
 	if compress {
-		w := in.compressor.writer(blob)
+		w := in.compressor.writer(blob, size)
 		out, closed = w, w.Close
 	}
 	sticky := &stickyWriter{w: out}

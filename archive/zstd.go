@@ -19,38 +19,57 @@ const chunkSize = 4 << 20
 // says of itself. It covers zstd's own levels up to --ultra -22.
 const maxWindow = 128 << 20
 
+// largeLayer is the size from which speed counts more than size. Every release
+// adds small layers of its own to the archive, and a large base is stored once.
+const largeLayer = 128 << 20
+
 // compressor turns bytes into zstd frames on all cores. One serves any number
 // of layers, one after the other or at once.
 type compressor struct {
-	enc    *zstd.Encoder
+	tight  *zstd.Encoder // about zstd -3
+	fast   *zstd.Encoder // about zstd -1
 	chunks sync.Pool
 }
 
-func newCompressor(level zstd.EncoderLevel) (*compressor, error) {
-	enc, err := zstd.NewWriter(nil,
+func newCompressor() (*compressor, error) {
+	tight, err := newEncoder(zstd.SpeedDefault)
+	if err != nil {
+		return nil, err
+	}
+	fast, err := newEncoder(zstd.SpeedFastest)
+	if err != nil {
+		return nil, err
+	}
+	return &compressor{tight: tight, fast: fast, chunks: sync.Pool{New: func() any {
+		return new(make([]byte, 0, chunkSize))
+	}}}, nil
+}
+
+func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
 		zstd.WithWindowSize(chunkSize),
 		zstd.WithZeroFrames(true),
 		zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, err
-	}
-	return &compressor{enc: enc, chunks: sync.Pool{New: func() any {
-		return new(make([]byte, 0, chunkSize))
-	}}}, nil
 }
 
-// writer returns a writer whose input arrives at w as zstd frames, in order.
-// Close flushes it and says what went wrong; it must be called in any case.
-func (c *compressor) writer(w io.Writer) io.WriteCloser {
-	cw := &chunkWriter{c: c, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+// writer returns a writer whose input, of about that size, arrives at w as zstd
+// frames, in order. Close flushes it and says what went wrong; it must be
+// called in any case.
+func (c *compressor) writer(w io.Writer, size int64) io.WriteCloser {
+	enc := c.tight
+	if size >= largeLayer {
+		enc = c.fast
+	}
+	cw := &chunkWriter{c: c, enc: enc, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
 	go cw.flush(w)
 	return cw
 }
 
 type chunkWriter struct {
 	c      *compressor
+	enc    *zstd.Encoder
 	chunk  *[]byte
 	frames chan chan *[]byte // in the order of the input; its length bounds memory
 	done   chan error
@@ -81,7 +100,7 @@ func (w *chunkWriter) compress() {
 	w.frames <- out
 	go func() {
 		frame := w.c.chunks.Get().(*[]byte)
-		*frame = w.c.enc.EncodeAll(*in, (*frame)[:0])
+		*frame = w.enc.EncodeAll(*in, (*frame)[:0])
 		w.c.release(in)
 		out <- frame
 	}()
