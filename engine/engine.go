@@ -93,16 +93,19 @@ type Container struct {
 	ID      string
 	Name    string        // without the leading slash
 	State   string        // running, paused, exited, created, dead, …
+	Created time.Time     // to the second, or exactly where it mounts images
 	ImageID digest.Digest // the image it was created from
 	Image   string        // the name it was created by
 	Mounts  []ImageMount  // images that it mounts
 }
 
 // ImageMount is an image that a container mounts. The engine reports its
-// name alone, so the image is what that name means now.
+// name alone, so the image is what that name means now. Where the name may
+// have moved since the container was created, there are two mounts by it: one
+// of the image that it means now, and one of an image that can't be told.
 type ImageMount struct {
 	Name    string
-	ImageID digest.Digest // empty where the name no longer resolves
+	ImageID digest.Digest // empty where it can't be told which image it is
 }
 
 // Service is a swarm service, which uses its image whether or not one of its

@@ -109,6 +109,29 @@ func TestImageRemovedBySomebodyElse(t *testing.T) {
 	}
 }
 
+// An engine pulls a further platform of an image that was archived without it.
+func TestImageWithMorePlatformsStays(t *testing.T) {
+	b := setup(t)
+	id := b.Load(t, sample("x", "demo-api:1"))[0]
+	plan := b.plan(t, selector.Policy{})
+	h := &grown{hooked{Client: b.client}}
+	report := b.runOn(t, h, b.folder, plan, prune.Options{})
+	res := wantOutcome(t, report, "demo-api:1", prune.Stayed)
+	if !errors.Is(res.Err, prune.ErrChanged) || h.calls["Remove"] > 0 {
+		t.Errorf("error = %v with %d removals, want %v", res.Err, h.calls["Remove"], prune.ErrChanged)
+	}
+	b.wantNames(t, id, "demo-api:1")
+}
+
+// grown is an engine whose images have one more platform than they had.
+type grown struct{ hooked }
+
+func (g *grown) Inspect(ctx context.Context, name string) (engine.Image, error) {
+	img, err := g.hooked.Inspect(ctx, name)
+	img.Manifests = append(img.Manifests, engine.Manifest{Digest: digest.FromString("arm64"), Kind: "image", Available: true})
+	return img, err
+}
+
 // A containerd store says "not found" of an image whose content is missing.
 func TestImageThatCantBeSeenIsNotGone(t *testing.T) {
 	b := setup(t)
@@ -202,7 +225,7 @@ func TestLateUseThatCantBeUndone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res := resultOf(t, report, "demo-api:1")
+			res := wantOutcome(t, report, "demo-api:1", prune.Lost)
 			if !report.Partial() || !errors.Is(res.Err, engine.ErrLateUse) {
 				t.Errorf("%q (%v), want %v", res.Outcome, res.Err, engine.ErrLateUse)
 			}

@@ -1,11 +1,14 @@
 package prune_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/prune"
@@ -71,6 +74,22 @@ func TestArchiveOnlyRemovesNothing(t *testing.T) {
 	if h.calls["Remove"] != 0 {
 		t.Errorf("%d removals", h.calls["Remove"])
 	}
+}
+
+// What is archived now is proven now, although nothing is removed on its
+// strength yet.
+func TestArchiveOnlyIsProven(t *testing.T) {
+	b := setup(t)
+	id := b.Load(t, sample("one", "demo-api:1"))[0]
+	arch := &faulty{Folder: b.folder}
+	arch.verify = func(context.Context, *archive.Record, engine.Image, engine.StoreKind) (archive.Receipt, error) {
+		return archive.Receipt{}, errMadeUp
+	}
+	report := b.runOn(t, b.client, arch, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+	if res := wantOutcome(t, report, "demo-api:1", prune.Stayed); !errors.Is(res.Err, errMadeUp) || res.Record != nil {
+		t.Errorf("result = %v, record %v; want %v and no record", res.Err, res.Record, errMadeUp)
+	}
+	b.wantNames(t, id, "demo-api:1")
 }
 
 // A restore gives all names of a record, so the newest record of an image must

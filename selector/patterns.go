@@ -15,10 +15,11 @@ import (
 // sha256: and hex digits, or 12 hex digits or more. In names * and ? stand for
 // characters other than a slash, ** between slashes for any number of parts,
 // [a-z] for one character, {a,b} for alternatives. Repository and tag are
-// matched apart, the repository in its familiar form (demo-api) or in full
-// (docker.io/library/demo-api); without a tag a pattern means any tag. A
-// leading ! takes away what the rest of the set matches; a set of nothing else
-// takes away from all images that have a name.
+// matched apart, the repository in any form that Docker reads as the same:
+// familiar (demo-api), in full (docker.io/library/demo-api) or between
+// (library/demo-api); without a tag a pattern means any tag. A leading ! takes
+// away what the rest of the set matches; a set of nothing else takes away from
+// all images that have a name.
 type Patterns struct {
 	positive []pattern
 	negative []pattern
@@ -174,13 +175,14 @@ func (m matcher) matchTag(n name) bool {
 	return m.tag == "" || n.tag != "" && doublestar.MatchUnvalidated(m.tag, n.tag)
 }
 
+// matchRepository tries every form that Docker reads as the repository. Off
+// its hub there is only one.
 func (m matcher) matchRepository(n name) bool {
 	if doublestar.MatchUnvalidated(m.repo, n.repo) {
 		return true
 	}
-	if !strings.HasPrefix(n.canonical, hub) {
-		return false // its familiar form is the full one
-	}
-	// Docker reads docker.io/demo-api as docker.io/library/demo-api.
-	return doublestar.MatchUnvalidated(m.repo, n.canonical) || doublestar.MatchUnvalidated(m.repo, hub+n.repo)
+	path, isHub := strings.CutPrefix(n.canonical, hub)
+	return isHub && slices.ContainsFunc([]string{"", hub, "index." + hub}, func(host string) bool {
+		return doublestar.MatchUnvalidated(m.repo, host+path) || doublestar.MatchUnvalidated(m.repo, host+n.repo)
+	})
 }

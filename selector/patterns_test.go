@@ -19,6 +19,12 @@ func TestMatchReference(t *testing.T) {
 		{"demo-api:*", "demo-api:1 demo-api@sha256:" + hex, "demo:1"},
 		{"demo-api:2.?", "demo-api:2.3", "demo-api:2.10 demo-api:12.3 demo-api"},
 		{"docker.io/library/demo-api:2.3", "demo-api:2.3", "demo-api:2 team/demo-api:2.3"},
+		{"library/demo-api", "demo-api:1 demo-api docker.io/library/demo-api:1", "demo:1 team/demo-api:1 ghcr.io/library/demo-api:1"},
+		{"library/demo-*:2.?", "demo-api:2.3", "demo-api:3.1 team/demo-api:2.3"},
+		{"index.docker.io/library/demo-api:*", "demo-api:1", "team/demo-api:1 ghcr.io/library/demo-api:1"},
+		{"index.docker.io/demo-api", "demo-api:1", "team/demo-api:1"},
+		{"index.docker.io/team/**", "team/app:1", "demo-api:1 ghcr.io/team/app:1"},
+		{"** !library/demo-api", "web:1 team/demo-api:1", "demo-api:1"},
 		{"docker.io/demo-*", "demo-api:2.3", "team/demo-api:1"},
 		{"docker.io/team/*", "team/app:1", "app:1 ghcr.io/team/app:1"},
 		{"*", "demo-api:1 team/app:1 ghcr.io/team/app:1", ""}, // a lone star is everything

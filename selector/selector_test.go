@@ -129,10 +129,38 @@ func TestServiceWithoutTagMeansLatest(t *testing.T) {
 	}}})
 }
 
+func TestPatternsInFullFormDecide(t *testing.T) {
+	two := snapshot(image("1", "demo-api:1"), image("2", "web:1"))
+	for _, form := range []string{"library/demo-api", "library/demo-api:1", "docker.io/library/demo-*", "index.docker.io/library/demo-api"} {
+		runSelect(t, []selectTest{
+			{"protect " + form, two, Policy{KeepNothing: true, Protect: patterns(t, form)}, []string{
+				"demo-api:1 keep: matches --protect " + form,
+				"web:1 remove: --keep-nothing given: no image is archived",
+			}},
+			{"keep " + form, two, Policy{Keep: patterns(t, form)}, []string{
+				"demo-api:1 archive+remove: matches --keep " + form,
+				"web:1 remove: matches no --keep pattern",
+			}},
+		})
+	}
+}
+
+// What a moved name means now may be mounted, and so may any other image.
+func TestMountByMovedNameKeepsEverything(t *testing.T) {
+	s := snapshot(image("a", "data:1"), image("b"))
+	s.Containers = []engine.Container{{Name: "x", State: "running", ImageID: id("f"), Mounts: []engine.ImageMount{
+		{Name: "data:1", ImageID: id("a")}, {Name: "data:1"},
+	}}}
+	why := "container x mounts image data:1, a name that is gone or has moved: it can't be told which image that is"
+	runSelect(t, []selectTest{{"all", s, Policy{KeepNothing: true}, []string{
+		"data:1 keep: mounted by container x (running); " + why, "b00000000000 keep: " + why,
+	}}})
+}
+
 func TestUnresolvedMountKeepsEverything(t *testing.T) {
 	s := snapshot(image("a", "demo-api:1"), image("b"))
 	s.Containers = []engine.Container{{Name: "x", State: "running", ImageID: id("f"), Mounts: []engine.ImageMount{{Name: "gone:1"}}}}
-	why := " keep: container x mounts image gone:1, which no longer resolves: it can't be told which image that is"
+	why := " keep: container x mounts image gone:1, a name that is gone or has moved: it can't be told which image that is"
 	runSelect(t, []selectTest{{"all", s, Policy{KeepNothing: true}, []string{"demo-api:1" + why, "b00000000000" + why}}})
 }
 

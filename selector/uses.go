@@ -80,7 +80,7 @@ func (u *uses) addMounts(c engine.Container) {
 	for _, m := range c.Mounts {
 		if m.ImageID == "" {
 			u.everywhere = appendNew(u.everywhere, Reason{codeMountUnresolved, fmt.Sprintf(
-				"container %s mounts image %s, which no longer resolves: it can't be told which image that is",
+				"container %s mounts image %s, a name that is gone or has moved: it can't be told which image that is",
 				containerName(c), m.Name)})
 			continue
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/archprune/archprune/engine"
 )
 
-// restoreTime bounds giving names back after a removal that did not work out.
+// restoreTime bounds what has to be done after a removal even when the run was
+// interrupted: waiting for its end, looking what it did, giving names back.
 const restoreTime = 30 * time.Second
 
 // Remove removes the image with exactly the names that img has, and never
@@ -47,7 +48,7 @@ func (c *Client) remove(ctx context.Context, img engine.Image) (engine.Removed, 
 	var removed engine.Removed
 	switch {
 	case single(t, img):
-		removed, err = c.delete(ctx, img.ID.String(), image.RemoveOptions{})
+		removed, err = c.deleteImage(ctx, img, image.RemoveOptions{})
 	case t.store == engine.Containerd:
 		removed, err = c.removeNames(ctx, t, img)
 	default:
@@ -98,7 +99,8 @@ func (c *Client) confirm(ctx context.Context, t traits, img engine.Image) error 
 	return nil
 }
 
-// usage says which container uses the image, if one does.
+// usage says which container uses the image, if one does. A mount that can't
+// be told may be of any image.
 func usage(containers []engine.Container, img engine.Image) string {
 	for _, ctr := range containers {
 		name := ctr.Name
@@ -112,9 +114,8 @@ func usage(containers []engine.Container, img engine.Image) string {
 			if m.ImageID == img.ID {
 				return fmt.Sprintf("container %s (%s) mounts it as %s", name, ctr.State, m.Name)
 			}
-			if m.ImageID == "" && len(img.References) == 0 {
-				// What is mounted has lost that name, and this image has none.
-				return fmt.Sprintf("container %s (%s) may mount it as %s, a name that is gone", name, ctr.State, m.Name)
+			if m.ImageID == "" {
+				return fmt.Sprintf("container %s (%s) may mount it as %s, a name that is gone or has moved", name, ctr.State, m.Name)
 			}
 		}
 	}
@@ -132,7 +133,7 @@ func (c *Client) removeForced(ctx context.Context, t traits, img engine.Image) (
 	// By its full ID only this image can go; running containers and child
 	// images still hold it; and confirm has just looked for all other
 	// containers.
-	return c.delete(ctx, img.ID.String(), image.RemoveOptions{Force: true})
+	return c.deleteImage(ctx, img, image.RemoveOptions{Force: true})
 }
 
 // removeNames removes an image of a containerd store that has several names.
@@ -146,11 +147,13 @@ func (c *Client) removeNames(ctx context.Context, t traits, img engine.Image) (e
 	var all engine.Removed
 	last := len(img.References) - 1
 	for i, name := range img.References {
-		target := complete(name) + "@" + img.ID.String()
+		var removed engine.Removed
+		var err error
 		if i == last {
-			target = img.ID.String()
+			removed, err = c.deleteImage(ctx, img, image.RemoveOptions{})
+		} else {
+			removed, err = c.delete(ctx, complete(name)+"@"+img.ID.String(), image.RemoveOptions{})
 		}
-		removed, err := c.delete(ctx, target, image.RemoveOptions{})
 		if err != nil {
 			return engine.Removed{}, errors.Join(err, c.giveBack(ctx, img))
 		}
@@ -179,8 +182,11 @@ func (c *Client) giveBack(ctx context.Context, img engine.Image) error {
 	return errors.Join(errs...)
 }
 
-// confirmGone looks whether the removal did what it should and no more.
+// confirmGone looks whether the removal did what it should and no more. It
+// works even when the run was interrupted: nobody else looks for late use.
 func (c *Client) confirmGone(ctx context.Context, img engine.Image, removed engine.Removed) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTime)
+	defer cancel()
 	_, err := c.api.ImageInspect(ctx, img.ID.String())
 	if err == nil {
 		return errors.New("the engine reports success but still has the image")
@@ -197,17 +203,37 @@ func (c *Client) confirmGone(ctx context.Context, img engine.Image, removed engi
 	if err != nil {
 		return fmt.Errorf("looking for late containers: %w", err)
 	}
-	for _, ctr := range containers {
-		if ctr.ImageID == img.ID {
-			return fmt.Errorf("%w: container %s (%s) uses it", engine.ErrLateUse, ctr.Name, ctr.State)
-		}
+	if use := usage(containers, img); use != "" {
+		return fmt.Errorf("%w: %s", engine.ErrLateUse, use)
 	}
 	return nil
 }
 
+// deleteImage removes an image by its full ID. Where the engine's answer leaves
+// open what happened, it is what the engine has afterwards that counts.
+func (c *Client) deleteImage(ctx context.Context, img engine.Image, opts image.RemoveOptions) (engine.Removed, error) {
+	removed, err := c.delete(ctx, img.ID.String(), opts)
+	if err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) {
+		return removed, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTime)
+	defer cancel()
+	if _, gone := c.api.ImageInspect(ctx, img.ID.String()); !errors.Is(c.translate(gone), engine.ErrNotFound) {
+		return engine.Removed{}, err
+	}
+	// Which names went with it is not known.
+	return engine.Removed{Deleted: []string{img.ID.String()}}, nil
+}
+
 // delete makes the one call that removes. It never lets the engine remove
-// untagged parents as well.
+// untagged parents as well. An interrupt keeps it from the call; a call that
+// was made is waited for, since engines go on with it.
 func (c *Client) delete(ctx context.Context, target string, opts image.RemoveOptions) (engine.Removed, error) {
+	if err := ctx.Err(); err != nil {
+		return engine.Removed{}, err
+	}
+	ctx, cancel := outlast(ctx, restoreTime)
+	defer cancel()
 	list, err := c.api.ImageRemove(ctx, target, opts)
 	if err != nil {
 		return engine.Removed{}, c.translate(err)
@@ -222,6 +248,19 @@ func (c *Client) delete(ctx context.Context, target string, opts image.RemoveOpt
 		}
 	}
 	return removed, nil
+}
+
+// outlast returns a context that ends that much later than ctx.
+func outlast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(d):
+			cancel()
+		case <-later.Done():
+		}
+	})
+	return later, func() { stop(); cancel() }
 }
 
 // title names the image in messages.

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/archprune/archprune/engine"
@@ -146,19 +145,18 @@ func TestRemoveRefusesWhatChanged(t *testing.T) {
 // on: an older one is made to tell of one.
 func TestRemoveRefusesMountedImage(t *testing.T) {
 	e, _ := setup(t)
-	for name, mounted := range map[string]string{"by a name": "demo-api:2.3", "by ID": "", "by a lost name": "gone:1"} {
+	for name, mounted := range map[string]string{"by a name": "demo-api:2.3", "by ID": "", "perhaps, by a lost name": "gone:1", "perhaps, by a moved name": "z:1"} {
 		t.Run(name, func(t *testing.T) {
 			e.Reset(t)
 			w := tap(t, e)
-			target := sample("x", "demo-api:2.3")
-			if mounted == "gone:1" {
-				target.Names = nil
-			}
-			ids := e.Load(t, target, sample("y", "y:1"))
+			ids := e.Load(t, sample("x", "demo-api:2.3"), sample("y", "y:1"), sample("z", "z:1"))
 			if mounted == "" {
 				mounted = ids[0].String()
 			}
 			e.CreateContainer(t, "y:1", "/key")
+			if mounted == "z:1" {
+				e.Tag(t, ids[1].String(), mounted)
+			}
 			w.answer = func(r *http.Response) error { return addMount(r, mounted) }
 			_, err := w.Remove(t.Context(), inspect(t, w.Client, ids[0].String()))
 			if !errors.Is(err, engine.ErrConflict) || !strings.Contains(err.Error(), mounted) {
@@ -239,54 +237,6 @@ func TestRemoveSparesImageThatTookTheName(t *testing.T) {
 				}
 				wantNames(t, w.Client, ids[0], slices.Delete(slices.Clone(names), i, i+1)...)
 			})
-		}
-	}
-}
-
-func TestRemoveNoticesLateUse(t *testing.T) {
-	late := map[string]func(t *testing.T, w *wire, id string){
-		"container": func(t *testing.T, w *wire, id string) {
-			_, err := w.api.ContainerCreate(context.Background(), &container.Config{Image: id, Cmd: []string{"/key"}}, nil, nil, nil, "late")
-			if err != nil {
-				t.Error(err)
-			}
-		},
-		"name": func(t *testing.T, w *wire, id string) {
-			if err := w.api.ImageTag(context.Background(), id, "late:1"); err != nil {
-				t.Error(err)
-			}
-		},
-	}
-	for name, act := range late {
-		for _, names := range [][]string{{"demo-api:2.3"}, {"demo-api:2.3", "demo-api:latest", "demo-api:stable"}} {
-			for k := range names {
-				t.Run(strings.Join(append([]string{name}, names[:k+1]...), ","), func(t *testing.T) {
-					e, c := setup(t)
-					if e.Store == engine.Classic && k > 0 {
-						return // everything happens in one removal
-					}
-					w := tap(t, e)
-					id := e.Load(t, sample("x", names...))[0]
-					img := inspect(t, c, id.String())
-					w.atRemoval(k+1, func() { act(t, &wire{Client: c}, id.String()) })
-					removed, err := w.Remove(t.Context(), img)
-					if e.Store == engine.Classic && len(names) > 1 {
-						if !errors.Is(err, engine.ErrLateUse) || len(removed.Deleted) == 0 {
-							t.Errorf("Remove = %+v, %v, want late use reported", removed, err)
-						}
-						wantGone(t, e, id.String())
-						return
-					}
-					if !errors.Is(err, engine.ErrConflict) {
-						t.Errorf("Remove = %v, want a conflict", err)
-					}
-					want := names
-					if name == "name" {
-						want = append(slices.Clone(names), "late:1")
-					}
-					wantNames(t, c, id, want...)
-				})
-			}
 		}
 	}
 }

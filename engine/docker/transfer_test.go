@@ -156,6 +156,9 @@ func TestTagMovesName(t *testing.T) {
 
 func TestUntag(t *testing.T) {
 	e, c := setup(t)
+	if e.Store == engine.Classic {
+		return // TestUntagNeedsASafeWay
+	}
 	ids := e.Load(t, sample("x", "x:1", "127.0.0.1:5000/tmp:t"), sample("y", "y:1"), sample("z"))
 	conflict := func(what string, name string, id digest.Digest) {
 		t.Helper()
@@ -178,8 +181,29 @@ func TestUntag(t *testing.T) {
 	wantNames(t, c, ids[2], "tmp:1")
 }
 
+func TestUntagNeedsASafeWay(t *testing.T) {
+	e, _ := setup(t)
+	w := tap(t, e)
+	if e.Store == engine.Containerd {
+		w.answer = func(r *http.Response) error {
+			if !strings.HasSuffix(r.Request.URL.Path, "/version") {
+				return nil
+			}
+			return rewrite(r, func(v *map[string]any) { (*v)["ApiVersion"] = "1.43" })
+		}
+	}
+	id := e.Load(t, sample("x", "x:1", "x:2"))[0]
+	if err := w.Untag(t.Context(), "x:2", id); !errors.Is(err, engine.ErrUnsafe) {
+		t.Errorf("Untag = %v, want %v", err, engine.ErrUnsafe)
+	}
+	wantNames(t, w.Client, id, "x:1", "x:2")
+}
+
 func TestUntagDropsDigestName(t *testing.T) {
 	e, c := setup(t)
+	if e.Store == engine.Classic {
+		return // TestUntagNeedsASafeWay
+	}
 	id := e.Load(t, sample("x", "x:1"))[0]
 	before := inspect(t, c, id.String())
 	repo := startRegistry(t) + "/tmp"

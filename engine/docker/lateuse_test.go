@@ -1,0 +1,194 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/archprune/archprune/engine"
+)
+
+func TestRemoveNoticesLateUse(t *testing.T) {
+	late := map[string]func(t *testing.T, w *wire, id string){
+		"container": func(t *testing.T, w *wire, id string) {
+			_, err := w.api.ContainerCreate(context.Background(), &container.Config{Image: id, Cmd: []string{"/key"}}, nil, nil, nil, "late")
+			if err != nil {
+				t.Error(err)
+			}
+		},
+		"name": func(t *testing.T, w *wire, id string) {
+			if err := w.api.ImageTag(context.Background(), id, "late:1"); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for name, act := range late {
+		for _, names := range [][]string{{"demo-api:2.3"}, {"demo-api:2.3", "demo-api:latest", "demo-api:stable"}} {
+			for k := range names {
+				t.Run(strings.Join(append([]string{name}, names[:k+1]...), ","), func(t *testing.T) {
+					e, c := setup(t)
+					if e.Store == engine.Classic && k > 0 {
+						return // everything happens in one removal
+					}
+					w := tap(t, e)
+					id := e.Load(t, sample("x", names...))[0]
+					img := inspect(t, c, id.String())
+					w.atRemoval(k+1, func() { act(t, &wire{Client: c}, id.String()) })
+					removed, err := w.Remove(t.Context(), img)
+					if e.Store == engine.Classic && len(names) > 1 {
+						if !errors.Is(err, engine.ErrLateUse) || len(removed.Deleted) == 0 {
+							t.Errorf("Remove = %+v, %v, want late use reported", removed, err)
+						}
+						wantGone(t, e, id.String())
+						return
+					}
+					if !errors.Is(err, engine.ErrConflict) {
+						t.Errorf("Remove = %v, want a conflict", err)
+					}
+					want := names
+					if name == "name" {
+						want = append(slices.Clone(names), "late:1")
+					}
+					wantNames(t, c, id, want...)
+				})
+			}
+		}
+	}
+}
+
+// Ctrl-C, or an engine whose answer is lost, must not hide that a container
+// has lost its image.
+func TestRemoveNoticesLateUseWhateverHappens(t *testing.T) {
+	broken := errors.New("made up by the test")
+	for name, disturb := range map[string]func(w *wire, cancel func()){
+		"interrupted before the answer": func(w *wire, cancel func()) {
+			w.answer = func(r *http.Response) error {
+				if r.Request.Method == http.MethodDelete {
+					cancel()
+				}
+				return nil
+			}
+		},
+		"interrupted after it": func(w *wire, cancel func()) {
+			w.answer = func(r *http.Response) error {
+				if len(w.removals) > 0 && r.Request.Method == http.MethodGet {
+					cancel()
+				}
+				return nil
+			}
+		},
+		"connection lost": func(w *wire, _ func()) {
+			w.answer = func(r *http.Response) error {
+				if r.Request.Method == http.MethodDelete {
+					r.Body = io.NopCloser(iotest.ErrReader(broken))
+				}
+				return nil
+			}
+		},
+		"proxy fails": func(w *wire, _ func()) {
+			w.answer = func(r *http.Response) error {
+				if r.Request.Method == http.MethodDelete {
+					return broken
+				}
+				return nil
+			}
+		},
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s,late=%v", name, late), func(t *testing.T) {
+				e, c := setup(t)
+				w := tap(t, e)
+				names := []string{"a:1", "b:1"}
+				if e.Store == engine.Containerd {
+					if late {
+						return // such an engine refuses
+					}
+					names = names[:1]
+				}
+				id := e.Load(t, sample("x", names...))[0]
+				img := inspect(t, c, id.String())
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if late {
+					w.atRemoval(1, func() { e.CreateContainer(t, id.String(), "/key") })
+				}
+				disturb(w, cancel)
+				removed, err := w.Remove(ctx, img)
+				if late != errors.Is(err, engine.ErrLateUse) || !late && err != nil {
+					t.Errorf("Remove = %v, want late use: %v", err, late)
+				}
+				if !slices.Contains(removed.Deleted, id.String()) {
+					t.Errorf("Deleted = %q, want %s in it", removed.Deleted, id)
+				}
+				wantGone(t, e, id.String())
+			})
+		}
+	}
+}
+
+// Whoever else removed the image: the engine's own word stands.
+func TestRemoveBelievesRefusal(t *testing.T) {
+	for status, want := range map[int]error{http.StatusNotFound: engine.ErrNotFound, http.StatusConflict: engine.ErrConflict} {
+		e, c := setup(t)
+		w := tap(t, e)
+		id := e.Load(t, sample("x", "a:1"))[0]
+		img := inspect(t, c, id.String())
+		w.before = func(r *http.Request) int {
+			if r.Method != http.MethodDelete {
+				return 0
+			}
+			if _, err := c.api.ImageRemove(r.Context(), id.String(), image.RemoveOptions{}); err != nil {
+				t.Error(err)
+			}
+			return status
+		}
+		if _, err := w.Remove(t.Context(), img); !errors.Is(err, want) {
+			t.Errorf("Remove = %v, want %v", err, want)
+		}
+	}
+}
+
+func TestRemoveReportsFailureOfWhatStays(t *testing.T) {
+	e, c := setup(t)
+	w := tap(t, e)
+	id := e.Load(t, sample("x", "a:1", "b:1"))[0]
+	img := inspect(t, c, id.String())
+	w.before = func(r *http.Request) int {
+		if r.Method == http.MethodDelete {
+			return http.StatusInternalServerError
+		}
+		return 0
+	}
+	if _, err := w.Remove(t.Context(), img); err == nil || errors.Is(err, engine.ErrLateUse) {
+		t.Errorf("Remove = %v, want the engine's error", err)
+	}
+	wantNames(t, c, id, "a:1", "b:1")
+}
+
+func TestOutlast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent, interrupt := context.WithCancel(t.Context())
+		ctx, cancel := outlast(parent, time.Minute)
+		defer cancel()
+		interrupt()
+		time.Sleep(time.Minute - 1)
+		if err := ctx.Err(); err != nil {
+			t.Errorf("before its time: Err() = %v, want nil", err)
+		}
+		time.Sleep(2 * time.Nanosecond)
+		if err := ctx.Err(); !errors.Is(err, context.Canceled) {
+			t.Errorf("after its time: Err() = %v, want %v", err, context.Canceled)
+		}
+	})
+}
