@@ -197,7 +197,7 @@ func unused(img engine.Image, containers []engine.Container) error {
 		}
 		for _, m := range c.Mounts {
 			if m.ImageID == "" {
-				return fmt.Errorf("container %s mounts image %s, which no longer resolves: it could be this one", c.Name, m.Name)
+				return fmt.Errorf("container %s mounts image %s, a name that is gone or has moved: it could be this one", c.Name, m.Name)
 			}
 		}
 	}
