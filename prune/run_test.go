@@ -95,20 +95,29 @@ func TestArchiveOnlyIsProven(t *testing.T) {
 // A restore gives all names of a record, so the newest record of an image must
 // not have names that went to other images since.
 func TestRecordHasTheNamesOfNow(t *testing.T) {
-	b := setup(t)
-	b.Load(t, sample("one", "demo-api:1", "demo-api:latest"))
-	b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
-	b.Load(t, sample("two", "demo-api:2"))
-	b.Tag(t, "demo-api:2", "demo-api:latest")
-	b.Tag(t, "demo-api:1", "demo-api:stable")
-	h := &hooked{Client: b.client}
-	report := b.runOn(t, h, b.folder, b.plan(t, protect(t, "demo-api:2")), prune.Options{})
-	res := wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
-	if want := []string{"demo-api:1", "demo-api:stable"}; res.Record == nil || !slices.Equal(res.Record.References, want) {
-		t.Errorf("record = %+v, want the names %q", res.Record, want)
-	}
-	if h.calls["Save"] != 0 {
-		t.Errorf("%d saves of content that is in the archive", h.calls["Save"])
+	for name, want := range map[string][]string{
+		"a name went":             {"demo-api:1"},
+		"and another came for it": {"demo-api:1", "demo-api:stable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			b.Load(t, sample("one", "demo-api:1", "demo-api:latest"))
+			b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+			b.Load(t, sample("two", "demo-api:2"))
+			b.Tag(t, "demo-api:2", "demo-api:latest")
+			for _, tag := range want[1:] {
+				b.Tag(t, "demo-api:1", tag)
+			}
+			h := &hooked{Client: b.client}
+			report := b.runOn(t, h, b.folder, b.plan(t, protect(t, "demo-api:2")), prune.Options{})
+			res := wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
+			if res.Record == nil || !slices.Equal(res.Record.References, want) {
+				t.Errorf("record = %+v, want the names %q", res.Record, want)
+			}
+			if h.calls["Save"] != 0 {
+				t.Errorf("%d saves of content that is in the archive", h.calls["Save"])
+			}
+		})
 	}
 }
 

@@ -224,6 +224,28 @@ func TestDamagedArchiveIsNotRestored(t *testing.T) {
 	}
 }
 
+// An engine that gives its own reason, or none, does not hide the damage.
+func TestDamageIsTheReason(t *testing.T) {
+	for _, answer := range []error{nil, errMadeUp} {
+		b := setup(t)
+		r := b.removed(t, sample("x", "demo-api:1"))
+		bad := r.Contents[0].Layers[1].Stored.Digest
+		if err := os.Truncate(filepath.Join(b.folder.Path(), "blobs", "sha256", bad.Encoded()), 10); err != nil {
+			t.Fatal(err)
+		}
+		h := &hooked{Client: b.client}
+		h.load = func(_ context.Context, _ int, tar io.Reader) error {
+			_, _ = io.Copy(io.Discard, tar)
+			return answer
+		}
+		_, err := restore.Run(t.Context(), h, b.folder, r, restore.Options{})
+		var damaged *archive.DamageError
+		if !errors.As(err, &damaged) || damaged.Blobs[0].Digest != bad || h.loads != 1 {
+			t.Errorf("Run = %v after %d loads, want damage of %s after one", err, h.loads, bad)
+		}
+	}
+}
+
 // A run that is interrupted while it sends leaves no name behind.
 func TestInterruptedSending(t *testing.T) {
 	b := setup(t)
