@@ -20,6 +20,9 @@ var otherKinds = map[string][]string{
 // and layers, and the way back gives the ID that it had first.
 func TestImagesCrossKindsOfStores(t *testing.T) {
 	here := enginetest.Shared(t)
+	if len(otherKinds[here.Kind]) == 0 {
+		t.Skip("there is one kind of engine here: 'make test-engines' runs this with two")
+	}
 	for _, kind := range otherKinds[here.Kind] {
 		t.Run(kind, func(t *testing.T) {
 			there := enginetest.StartKind(t, kind)
