@@ -30,26 +30,15 @@ func (f *Folder) Import(ctx context.Context, tarball io.Reader, host string) ([]
 		return nil, err
 	}
 	defer plain.Close()
-	in, err := f.newIngest(ctx)
+	in, err := f.receive(ctx, plain)
 	if err != nil {
 		return nil, err
-	}
-	readErr := readSave(contextReader{ctx, plain}, in.visit)
-	in.background.Wait() // its errors are kept with the files they are about
-	if readErr != nil {
-		return nil, readErr
 	}
 	images, store, err := in.discover()
 	if err != nil {
 		return nil, err
 	}
-	info := engine.Info{Store: store, Host: host, Version: "import"}
-	results := make([]Ingested, len(images))
-	for i, img := range images {
-		results[i].Image = img
-		results[i].Record, results[i].Err = in.assemble(ctx, img, info)
-	}
-	return results, f.commit(ctx, results)
+	return in.archive(images, engine.Info{Store: store, Host: host, Version: "import"})
 }
 
 var (

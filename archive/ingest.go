@@ -37,6 +37,15 @@ type Ingested struct {
 // hashed. An error of Ingest itself is about the stream and means that
 // nothing was archived; an image that did not come whole has its own error.
 func (f *Folder) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
+	in, err := f.receive(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return in.archive(images, info)
+}
+
+// receive reads a tar of images to its end, and stores its layers.
+func (f *Folder) receive(ctx context.Context, body io.Reader) (*ingest, error) {
 	in, err := f.newIngest(ctx)
 	if err != nil {
 		return nil, err
@@ -46,15 +55,17 @@ func (f *Folder) Ingest(ctx context.Context, body io.Reader, images []engine.Ima
 	if streamErr != nil {
 		return nil, streamErr
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+	return in, ctx.Err()
+}
+
+// archive makes records of the images, as far as they were received whole.
+func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
 	results := make([]Ingested, len(images))
 	for i, img := range images {
 		results[i].Image = img
-		results[i].Record, results[i].Err = in.assemble(ctx, img, info)
+		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
 	}
-	return results, f.commit(ctx, results)
+	return results, in.f.commit(in.ctx, results)
 }
 
 // ingest is the state of reading one save.

@@ -74,7 +74,7 @@ func complain(w io.Writer, err error) {
 	switch {
 	case err == nil, errors.Is(err, errPartial), errors.Is(err, errDamaged), errors.Is(err, errNone):
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(w, "archprune: interrupted: every image is where it was, or in the archive")
+		fmt.Fprintln(w, "archprune: interrupted: no image is half archived or half removed; run it again to go on")
 	default:
 		fmt.Fprintf(w, "archprune: %s%s\n", oneLine(err), advice(err))
 	}
