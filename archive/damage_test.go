@@ -166,6 +166,9 @@ func TestZeroReceiptProvesNothing(t *testing.T) {
 	if err := (archive.Receipt{}).Proves(img, engine.Classic); err == nil {
 		t.Error("the zero receipt proves an image")
 	}
+	if err := (archive.Receipt{}).Proves(engine.Image{}, ""); err == nil {
+		t.Error("the zero receipt proves the zero image")
+	}
 	f := newFolder(t)
 	made := newTestImage(t, "a:1", layerTar(t, "a"))
 	r := mustIngest(t, f, classicSave(t, made), classicInfo, made.Image)[0]
