@@ -20,7 +20,7 @@ import (
 // agrees with what the engine's inspect said before.
 func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.Info) (*Record, error) {
 	a := &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
-	r := newRecord(img, info)
+	r := in.a.newRecord(img, info)
 	var err error
 	if info.Store == engine.Containerd {
 		err = a.containerd(r, img)
@@ -66,14 +66,18 @@ func ownPlatformFirst(r *Record, img engine.Image) error {
 	return nil
 }
 
-func newRecord(img engine.Image, info engine.Info) *Record {
-	return &Record{
+func (a *Archive) newRecord(img engine.Image, info engine.Info) *Record {
+	r := &Record{
 		Format: formatVersion, ImageID: img.ID, Store: info.Store,
 		References: slices.Clone(img.References), RepoDigests: slices.Clone(img.RepoDigests),
 		Labels: maps.Clone(img.Labels), Created: img.Created, LastTagged: img.LastTagged,
 		Archived: time.Now().UTC(),
 		Engine:   Origin{ID: info.ID, Host: info.Host, Version: info.Version},
 	}
+	if a.opts.HeadOnly {
+		r.Verified = headOnly
+	}
+	return r
 }
 
 // assembly collects the blobs of one record.
@@ -94,8 +98,8 @@ func (a *assembly) put(mediaType string, data []byte) (ocispec.Descriptor, error
 	if data == nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: a manifest or config is not JSON or too large", ErrIncomplete)
 	}
-	had := a.in.f.has(ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))})
-	d, err := a.in.f.putBytes(mediaType, data)
+	had := a.in.a.has(a.in.ctx, ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))})
+	d, err := a.in.a.putBytes(a.in.ctx, mediaType, data)
 	if err == nil && !had {
 		a.added += d.Size
 	}
@@ -112,7 +116,10 @@ func (a *assembly) layer(file *file, diffID digest.Digest, original *ocispec.Des
 	if file.digest != diffID { // it came compressed
 		p := file.proof
 		if p == nil {
-			p = a.in.f.prove(a.in.ctx, file.stored, nil)
+			p = a.in.a.prove(a.in.ctx, file.stored, nil)
+		}
+		if p.unread {
+			p = a.in.recorded(diffID, file.stored)
 		}
 		if p.err != nil {
 			return l, p.err

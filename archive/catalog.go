@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,65 +19,111 @@ import (
 
 // Catalog is what an archive held at one moment: its records, newest first.
 type Catalog struct {
-	Records []*Record
-	Bad     []BadRecord // records that can't be read, by name
+	Records   []*Record
+	Forgotten []*Record         // within their grace period, newest first
+	Bad       []BadRecord       // records that can't be used, by name
+	Marks     map[string][]Mark // by the name of the record that they are about
 }
 
-// BadRecord is a record file that is not what was written.
+// BadRecord is a record that is not what was written, or that is not trusted.
 type BadRecord struct {
-	Name string
-	Err  error
+	Name   string
+	Err    error
+	Record *Record // where it can be read
 }
 
-func (f *Folder) recordPath(name string) string {
-	return filepath.Join(f.path, recordsDir, name+".json")
+// Marked returns the mark of that kind on a record, and whether there is one.
+func (c *Catalog) Marked(r *Record, kind MarkKind) (Mark, bool) {
+	for _, m := range c.Marks[r.name] {
+		if m.Kind == kind {
+			return m, true
+		}
+	}
+	return Mark{}, false
 }
 
 // Catalog reads the archive's records. A record that can't be read is listed
 // as bad and does not hide the others.
-func (f *Folder) Catalog(ctx context.Context) (*Catalog, error) {
-	entries, err := os.ReadDir(f.join(recordsDir))
+func (a *Archive) Catalog(ctx context.Context) (*Catalog, error) {
+	// Marks first: a record that is forgotten after this is still listed.
+	marks, err := a.store.Marks(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalog: %w", err)
 	}
-	records := make([]*Record, len(entries))
-	failed := make([]error, len(entries))
-	g, ctx := errgroup.WithContext(ctx)
+	names, err := a.store.Records(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	records, failed := make([]*Record, len(names)), make([]error, len(names))
+	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for i, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok {
-			continue
-		}
+	for i, name := range names {
 		g.Go(func() error {
-			records[i], failed[i] = f.readRecord(name)
-			return ctx.Err()
+			records[i], failed[i] = a.record(reading, name)
+			return reading.Err()
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	c := &Catalog{}
-	for i := range entries {
-		name := strings.TrimSuffix(entries[i].Name(), ".json")
-		switch {
-		case errors.Is(failed[i], fs.ErrNotExist): // removed meanwhile
-		case failed[i] != nil:
-			c.Bad = append(c.Bad, BadRecord{Name: name, Err: failed[i]})
-		case records[i] != nil:
-			c.Records = append(c.Records, records[i])
-		}
+	c := &Catalog{Marks: map[string][]Mark{}}
+	for _, m := range marks {
+		c.Marks[m.Record] = append(c.Marks[m.Record], m)
+	}
+	for i, name := range names {
+		c.add(name, records[i], failed[i])
 	}
 	slices.SortFunc(c.Records, newestFirst)
+	slices.SortFunc(c.Forgotten, newestFirst)
+	slices.SortFunc(c.Bad, func(a, b BadRecord) int { return cmp.Compare(a.Name, b.Name) })
 	return c, nil
 }
 
-func (f *Folder) readRecord(name string) (*Record, error) {
-	data, err := os.ReadFile(f.recordPath(name))
+func (c *Catalog) add(name string, r *Record, err error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+	case err != nil:
+		c.Bad = append(c.Bad, BadRecord{Name: name, Err: err, Record: r})
+	default:
+		if _, forgotten := c.Marked(r, Forgotten); forgotten {
+			c.Forgotten = append(c.Forgotten, r)
+		} else {
+			c.Records = append(c.Records, r)
+		}
+	}
+}
+
+// record reads a record, once in each process: it never changes. The record is
+// returned beside the error where it can be read but is not trusted.
+func (a *Archive) record(ctx context.Context, name string) (*Record, error) {
+	a.mu.Lock()
+	r := a.records[name]
+	a.mu.Unlock()
+	if r != nil {
+		return r, nil
+	}
+	r, err := a.readRecord(ctx, name)
+	if err == nil {
+		a.mu.Lock()
+		a.records[name] = r
+		a.mu.Unlock()
+	}
+	return r, err
+}
+
+func (a *Archive) readRecord(ctx context.Context, name string) (*Record, error) {
+	data, signature, err := a.store.ReadRecord(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return decodeRecord(name, data)
+	r, err := decodeRecord(name, data)
+	if err != nil {
+		return nil, err
+	}
+	if a.opts.Trust != nil {
+		err = a.opts.Trust(data, signature, r.Archived)
+	}
+	return r, err
 }
 
 func newestFirst(a, b *Record) int {
@@ -128,7 +172,7 @@ func (c *Catalog) Content(img engine.Image, store engine.StoreKind) (*Record, bo
 func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if ref, ok := Familiar(wanted); ok {
 		for _, r := range c.Records {
-			if (slices.Contains(r.References, ref) || r.hasDigestName(ref)) && notAfter(r, at) {
+			if r.named(ref) && notAfter(r, at) {
 				if err := c.newerBad(r, ref, at); err != nil {
 					return nil, err
 				}
@@ -139,20 +183,43 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if r, err := c.byID(wanted, at); r != nil || err != nil {
 		return r, err
 	}
+	if err := c.refused(wanted, at); err != nil {
+		return nil, err
+	}
 	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+}
+
+// refused tells where the archive has what is wanted, but must not give it.
+func (c *Catalog) refused(wanted string, at time.Time) error {
+	ref, _ := Familiar(wanted)
+	for _, bad := range c.Bad {
+		r := bad.Record
+		if r != nil && notAfter(r, at) && (r.named(ref) || strings.HasPrefix(r.ImageID.Encoded(), strings.TrimPrefix(wanted, "sha256:"))) {
+			return fmt.Errorf("%w: %s of %s: %w", ErrBadRecord, bad.Name, wanted, bad.Err)
+		}
+	}
+	return nil
+}
+
+// named reports whether a reference with a tag or a digest means the record.
+func (r *Record) named(ref string) bool {
+	return slices.Contains(r.References, ref) || r.hasDigestName(ref)
 }
 
 // newerBad is an error where a record that can't be read may be a newer one of
 // the same name: an older image must not come back in silence.
 func (c *Catalog) newerBad(r *Record, ref string, at time.Time) error {
 	for _, bad := range c.Bad {
+		if bad.Record != nil && !bad.Record.named(ref) {
+			continue
+		}
 		stamp, _, _ := strings.Cut(bad.Name, "-")
 		archived, err := time.Parse(recordTime, stamp)
 		if err == nil && (archived.Before(r.Archived.Truncate(time.Millisecond)) || !at.IsZero() && archived.After(at)) {
 			continue
 		}
-		return fmt.Errorf("%w: %s, which may be a newer %s: to take the one of %s, name its ID (%s)",
-			ErrBadRecord, bad.Name, ref, r.Archived.UTC().Format(time.RFC3339), r.ImageID.Encoded()[:12])
+		return fmt.Errorf("%w: %s, which may be a newer %s (%w): to take the one of %s, name its ID (%s)",
+			ErrBadRecord, bad.Name, ref, bad.Err, r.Archived.UTC().Format(time.RFC3339), r.ImageID.Encoded()[:12])
 	}
 	return nil
 }

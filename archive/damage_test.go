@@ -55,8 +55,8 @@ func mustWrite(t testing.TB, path string, data []byte) {
 	}
 }
 
-func blobFile(f *archive.Folder, d digest.Digest) string {
-	return filepath.Join(f.Path(), "blobs/sha256", d.Encoded())
+func blobFile(f *archive.Archive, d digest.Digest) string {
+	return filepath.Join(f.Location(), "blobs/sha256", d.Encoded())
 }
 
 // TestDamageIsFound damages each blob of an image in each way: nothing may
@@ -90,7 +90,7 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
-func checkRefusesToLoad(t testing.TB, f *archive.Folder, r *archive.Record) {
+func checkRefusesToLoad(t testing.TB, f *archive.Archive, r *archive.Record) {
 	t.Helper()
 	load, err := f.Load(context.Background(), r, engine.Containerd, nil)
 	if err == nil {
@@ -149,8 +149,8 @@ func TestDamagedRecordIsNamedAndHidesNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFolder(t)
 			records := mustIngest(t, f, classicSave(t, a, b), classicInfo, a.Image, b.Image)
-			damage(t, filepath.Join(f.Path(), "archprune/records", records[0].Name()+".json"))
-			c := catalogOf(t, f)
+			damage(t, filepath.Join(f.Location(), "archprune/records", records[0].Name()+".json"))
+			c := catalogOf(t, reopen(t, f))
 			if len(c.Records) != 1 || len(c.Bad) != 1 || c.Bad[0].Name != records[0].Name() {
 				t.Errorf("catalog has %d records and the bad ones %v", len(c.Records), c.Bad)
 			}

@@ -73,7 +73,7 @@ func (e *exporter) blob(ctx context.Context, b tarBlob) error {
 }
 
 func (e *exporter) content(ctx context.Context, b tarBlob) error {
-	stored, err := e.l.f.Blob(ctx, b.stored)
+	stored, err := e.l.a.Blob(ctx, b.stored)
 	if err != nil {
 		return err
 	}

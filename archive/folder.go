@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -21,35 +22,31 @@ const (
 
 	formatFile  = "archprune/format"
 	recordsDir  = "archprune/records"
+	marksDir    = "archprune/marks"
 	tmpDir      = "archprune/tmp"
 	locksDir    = "archprune/locks"
 	blobsDir    = "blobs/sha256"
 	layoutFile  = "oci-layout"
 	indexFile   = "index.json"
 	layoutBytes = `{"imageLayoutVersion":"1.0.0"}` + "\n"
-
-	fileMode = 0o600 // an image may hold secrets
-	dirMode  = 0o700
 )
 
-// Folder is an archive kept in a folder: an OCI image layout with archprune's
-// records beside it. Any number of processes may use one folder at once.
-type Folder struct {
-	path string
-	id   string
-	fsys durable.FS
+// folder is a [Storage] in a folder: an OCI image layout with archprune's
+// records beside it.
+type folder struct {
+	path  string
+	id    string
+	fsys  durable.FS
+	modes modes
 
 	mu      sync.Mutex
-	session *session                 // made at the first write
-	proofs  map[digest.Digest]*proof // blobs read back by this process
-
-	indexErr error // index.json is behind the records
+	session *session // made at the first write
 }
 
-// Options for opening an archive. The zero value is for programs.
-type Options struct {
-	FS durable.FS // nil is the operating system's
-}
+var (
+	_ Storage   = (*folder)(nil)
+	_ Collector = (*folder)(nil)
+)
 
 // format is the content of archprune/format.
 type format struct {
@@ -60,7 +57,15 @@ type format struct {
 // OpenFolder opens an existing archive. Errors wrap [ErrNoArchive] where the
 // folder does not exist or is empty, [ErrNotArchive] where it holds something
 // else, and [ErrNewerFormat].
-func OpenFolder(path string, opts Options) (*Folder, error) {
+func OpenFolder(path string, opts Options) (*Archive, error) {
+	f, err := openFolder(path, opts)
+	if err != nil {
+		return nil, err
+	}
+	return New(f, opts), nil
+}
+
+func openFolder(path string, opts Options) (*folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -83,11 +88,14 @@ func OpenFolder(path string, opts Options) (*Folder, error) {
 		return nil, fmt.Errorf("%s: %w: it has format %d, this archprune knows up to %d: update archprune",
 			path, ErrNewerFormat, f.Format, formatVersion)
 	}
-	fsys := opts.FS
-	if fsys == nil {
-		fsys = durable.OS{}
+	return &folder{path: path, id: f.ID, fsys: fileSystem(opts), modes: modesOf(path)}, nil
+}
+
+func fileSystem(opts Options) durable.FS {
+	if opts.FS == nil {
+		return durable.OS{}
 	}
-	return &Folder{path: path, id: f.ID, fsys: fsys, proofs: map[digest.Digest]*proof{}}, nil
+	return opts.FS
 }
 
 // missing tells why there is no format file in path.
@@ -121,37 +129,48 @@ func empty(entries []fs.DirEntry) bool {
 // CreateFolder opens the archive in path, or makes one where the folder is
 // empty or missing. The parent of a missing folder must exist: it is not made,
 // lest an archive lands on the wrong disk while a share is not mounted.
-func CreateFolder(path string, opts Options) (*Folder, error) {
-	f, err := OpenFolder(path, opts)
+func CreateFolder(path string, opts Options) (*Archive, error) {
+	f, err := openFolder(path, opts)
+	if err == nil && opts.GroupReadable {
+		err = f.openToGroup()
+	}
+	if err == nil {
+		return New(f, opts), nil
+	}
 	if !errors.Is(err, ErrNoArchive) {
-		return f, err
+		return nil, err
 	}
 	if _, err := os.Stat(filepath.Dir(filepath.Clean(path))); err != nil {
 		return nil, fmt.Errorf("creating archive %s: %w: make its parent folder first, or mount what belongs there", path, err)
 	}
-	if err := initFolder(path, opts.FS); err != nil {
+	if err := initFolder(path, opts); err != nil {
 		return nil, fmt.Errorf("creating archive: %w", err)
 	}
 	return OpenFolder(path, opts)
 }
 
-func initFolder(path string, fsys durable.FS) error {
-	if fsys == nil {
-		fsys = durable.OS{}
+func initFolder(path string, opts Options) error {
+	f := &folder{path: path, fsys: fileSystem(opts), modes: private}
+	if opts.GroupReadable {
+		f.modes = groupReadable
 	}
-	for _, dir := range []string{recordsDir, tmpDir, locksDir, blobsDir} {
-		if err := fsys.MkdirAll(filepath.Join(path, dir), dirMode); err != nil {
+	for _, dir := range []string{recordsDir, marksDir, tmpDir, locksDir, blobsDir} {
+		if err := f.mkdir(filepath.Join(path, dir)); err != nil {
 			return err
 		}
 	}
-	f := &Folder{path: path, fsys: fsys}
+	if f.modes == groupReadable {
+		if err := f.openRoot(); err != nil {
+			return err
+		}
+	}
 	s, err := f.writing()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	write := func(name string, data []byte) error {
-		return durable.WriteFile(fsys, s.temp(), filepath.Join(path, name), data, fileMode)
+		return durable.WriteFile(f.fsys, s.temp(), f.join(name), data, f.modes.file)
 	}
 	if err := write(layoutFile, []byte(layoutBytes)); err != nil {
 		return err
@@ -163,12 +182,12 @@ func initFolder(path string, fsys durable.FS) error {
 	if err != nil {
 		return err
 	}
-	return claim(fsys, s.temp(), filepath.Join(path, formatFile), append(data, '\n'))
+	return f.claim(s.temp(), f.join(formatFile), append(data, '\n'))
 }
 
 // claim writes a file that only the first of several processes may write.
-func claim(fsys durable.FS, temp, final string, data []byte) error {
-	p, err := durable.NewPending(fsys, temp, fileMode)
+func (f *folder) claim(temp, final string, data []byte) error {
+	p, err := durable.NewPending(f.fsys, temp, f.modes.file)
 	if err != nil {
 		return err
 	}
@@ -179,33 +198,33 @@ func claim(fsys durable.FS, temp, final string, data []byte) error {
 	if err := p.CommitNew(final); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return fsys.SyncDir(filepath.Dir(final))
+	return f.fsys.SyncDir(filepath.Dir(final))
 }
 
-// Path is the folder of the archive.
-func (f *Folder) Path() string { return f.path }
+// Location is the folder's path.
+func (f *folder) Location() string { return f.path }
 
-// ID tells this archive from every other.
-func (f *Folder) ID() string { return f.id }
+func (f *folder) ID() string { return f.id }
 
-// Close ends this process's writing and removes its temporary files. The error
-// may also be that index.json could not be brought up to date, which harms no
-// image and which the next run mends.
-func (f *Folder) Close() error {
+// Prepare removes what dead runs left.
+func (f *folder) Prepare(context.Context) error {
+	_, err := f.writing()
+	return err
+}
+
+func (f *folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := f.indexErr
-	f.indexErr = nil
 	if f.session == nil {
-		return err
+		return nil
 	}
 	s := f.session
 	f.session = nil
-	return errors.Join(err, s.close())
+	return s.close()
 }
 
-func (f *Folder) join(name string) string { return filepath.Join(f.path, name) }
+func (f *folder) join(name string) string { return filepath.Join(f.path, name) }
 
-func (f *Folder) blobPath(d digest.Digest) string {
+func (f *folder) blobPath(d digest.Digest) string {
 	return filepath.Join(f.path, blobsDir, d.Encoded())
 }

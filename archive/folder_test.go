@@ -45,7 +45,7 @@ func TestArchiveIsPrivate(t *testing.T) {
 	img := newTestImage(t, "a:1", layerTar(t, "a"))
 	f := newFolder(t)
 	mustIngest(t, f, classicSave(t, img), classicInfo, img.Image)
-	err := filepath.Walk(f.Path(), func(path string, info os.FileInfo, err error) error {
+	err := filepath.Walk(f.Location(), func(path string, info os.FileInfo, err error) error {
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
@@ -62,9 +62,9 @@ func TestTemporaryFilesOfDeadRunsGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead := filepath.Join(f.Path(), "archprune/tmp", host+"-DEAD")
-	foreign := filepath.Join(f.Path(), "archprune/tmp", "elsewhere-RUN")
-	old := filepath.Join(f.Path(), "archprune/tmp", "elsewhere-OLD")
+	dead := filepath.Join(f.Location(), "archprune/tmp", host+"-DEAD")
+	foreign := filepath.Join(f.Location(), "archprune/tmp", "elsewhere-RUN")
+	old := filepath.Join(f.Location(), "archprune/tmp", "elsewhere-OLD")
 	for _, dir := range []string{dead, foreign, old} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestIndexNamesTheNewest(t *testing.T) {
 	record := mustIngest(t, f, classicSave(t, newer), classicInfo, newer.Image)[0]
 	mustIngest(t, f, containerdSave(t, zipped), containerdInfo, zipped.Image)
 	var index ocispec.Index
-	if err := json.Unmarshal(mustRead(t, filepath.Join(f.Path(), "index.json")), &index); err != nil {
+	if err := json.Unmarshal(mustRead(t, filepath.Join(f.Location(), "index.json")), &index); err != nil {
 		t.Fatal(err)
 	}
 	named := map[string]string{}
@@ -114,7 +114,7 @@ func TestIndexNamesTheNewest(t *testing.T) {
 	if len(index.Manifests) != 3 || named["demo-api:1"] != record.View.Digest.String() || named["zipped:1"] != zipped.ID.String() {
 		t.Errorf("index has %d manifests, the names %v", len(index.Manifests), named)
 	}
-	walkLayout(t, f.Path())
+	walkLayout(t, f.Location())
 }
 
 func walkLayout(t testing.TB, path string) {

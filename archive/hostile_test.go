@@ -35,7 +35,7 @@ func manifestOf(img storeImage) ocispec.Descriptor {
 	return descriptor(ocispec.MediaTypeImageManifest, img.manifest)
 }
 
-func ingestOne(f *archive.Folder, stream []byte, info engine.Info, img engine.Image) (*archive.Record, error) {
+func ingestOne(f *archive.Archive, stream []byte, info engine.Info, img engine.Image) (*archive.Record, error) {
 	results, err := f.Ingest(context.Background(), bytes.NewReader(stream), []engine.Image{img}, info)
 	if err != nil {
 		return nil, err
@@ -161,8 +161,8 @@ func TestUnreadableNewerRecord(t *testing.T) {
 	first := mustIngest(t, f, classicSave(t, older), classicInfo, older.Image)[0]
 	time.Sleep(2 * time.Millisecond) // records are told apart by the millisecond
 	second := mustIngest(t, f, classicSave(t, newer), classicInfo, newer.Image)[0]
-	damages["one bit flipped"](t, filepath.Join(f.Path(), "archprune/records", second.Name()+".json"))
-	c := catalogOf(t, f)
+	damages["one bit flipped"](t, filepath.Join(f.Location(), "archprune/records", second.Name()+".json"))
+	c := catalogOf(t, reopen(t, f))
 	if r, err := c.Find("demo-api:1", time.Time{}); !errors.Is(err, archive.ErrBadRecord) {
 		t.Errorf("Find = %v, %v", r, err)
 	}

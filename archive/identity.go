@@ -3,9 +3,7 @@ package archive
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -16,33 +14,33 @@ import (
 
 // checkIdentity compares what a record says of an image with the blobs that
 // its identity rests on: from the image ID to the config and the diff IDs.
-func (f *Folder) checkIdentity(ctx context.Context, r *Record) error {
+func (a *Archive) checkIdentity(ctx context.Context, r *Record) error {
 	switch r.Store {
 	case engine.Classic:
 		if got := r.ConfigDigest(); got != r.ImageID {
 			return damage(got, fmt.Sprintf("is the config, but the image ID is %s", r.ImageID))
 		}
 	case engine.Containerd:
-		if err := f.checkTarget(ctx, r); err != nil {
+		if err := a.checkTarget(ctx, r); err != nil {
 			return err
 		}
 	default:
 		return fmt.Errorf("record %s: unknown kind of store %q", r.name, r.Store)
 	}
 	for _, c := range r.Contents {
-		if err := f.checkContents(ctx, c); err != nil {
+		if err := a.checkContents(ctx, c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Folder) checkTarget(ctx context.Context, r *Record) error {
+func (a *Archive) checkTarget(ctx context.Context, r *Record) error {
 	if r.Target == nil || r.Target.Digest != r.ImageID {
 		return fmt.Errorf("record %s: the image ID %s is not what it denotes", r.name, r.ImageID)
 	}
 	named := map[digest.Digest]bool{}
-	if err := f.named(ctx, r, *r.Target, named); err != nil {
+	if err := a.named(ctx, r, *r.Target, named); err != nil {
 		return err
 	}
 	for _, c := range r.Contents {
@@ -58,12 +56,12 @@ func (f *Folder) checkTarget(ctx context.Context, r *Record) error {
 
 // named collects what an index or manifest leads to, as far as the record has
 // it.
-func (f *Folder) named(ctx context.Context, r *Record, d ocispec.Descriptor, found map[digest.Digest]bool) error {
+func (a *Archive) named(ctx context.Context, r *Record, d ocispec.Descriptor, found map[digest.Digest]bool) error {
 	if found[d.Digest] {
 		return nil
 	}
 	found[d.Digest] = true
-	data, err := f.metadata(ctx, d)
+	data, err := a.metadata(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -76,15 +74,15 @@ func (f *Folder) named(ctx context.Context, r *Record, d ocispec.Descriptor, fou
 		if i < 0 {
 			continue // a platform that the engine did not have
 		}
-		if err := f.named(ctx, r, r.Blobs[i], found); err != nil {
+		if err := a.named(ctx, r, r.Blobs[i], found); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Folder) checkContents(ctx context.Context, c Contents) error {
-	config, err := f.metadata(ctx, c.Config)
+func (a *Archive) checkContents(ctx context.Context, c Contents) error {
+	config, err := a.metadata(ctx, c.Config)
 	if err != nil {
 		return err
 	}
@@ -98,7 +96,7 @@ func (f *Folder) checkContents(ctx context.Context, c Contents) error {
 	if c.Manifest == nil {
 		return nil
 	}
-	data, err := f.metadata(ctx, *c.Manifest)
+	data, err := a.metadata(ctx, *c.Manifest)
 	if err != nil {
 		return err
 	}
@@ -135,41 +133,14 @@ func configDiffIDs(config []byte) ([]digest.Digest, error) {
 	return c.RootFS.DiffIDs, nil
 }
 
-// durableRecord reads the record's file again and makes sure that file, name
-// and the names of the blobs are on the disk, whoever wrote them.
-func (f *Folder) durableRecord(r *Record) error {
-	path := f.recordPath(r.name)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("reading the record back: %w", err)
-	}
-	if _, err := decodeRecord(r.name, data); err != nil {
+// durableRecord reads the record again, and makes sure that it and its blobs
+// are there to stay, whoever wrote them.
+func (a *Archive) durableRecord(ctx context.Context, r *Record) error {
+	if _, err := a.readRecord(ctx, r.name); err != nil {
 		return fmt.Errorf("reading record %s back: %w", r.name, err)
 	}
-	for _, name := range append([]string{path}, f.blobPaths(r)...) {
-		if err := syncFile(name); err != nil {
-			return fmt.Errorf("making the archive durable: %w", err)
-		}
+	if err := a.store.Confirm(ctx, r); err != nil {
+		return fmt.Errorf("making the archive durable: %w", err)
 	}
-	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
-		return err
-	}
-	return f.fsys.SyncDir(f.join(recordsDir))
-}
-
-func (f *Folder) blobPaths(r *Record) []string {
-	paths := make([]string, len(r.Blobs))
-	for i, b := range r.Blobs {
-		paths[i] = f.blobPath(b.Digest)
-	}
-	return paths
-}
-
-// syncFile costs little where the content is on the disk already.
-func syncFile(name string) error {
-	file, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
+	return nil
 }

@@ -24,13 +24,13 @@ import (
 // podman save, or an OCI archive; plain or compressed with zstd, gzip or
 // bzip2. Images are known by what the tarball says of them, since no engine
 // is asked; every digest in it is checked all the same.
-func (f *Folder) Import(ctx context.Context, tarball io.Reader, host string) ([]Ingested, error) {
+func (a *Archive) Import(ctx context.Context, tarball io.Reader, host string) ([]Ingested, error) {
 	plain, err := unpackTarball(tarball)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	in, err := f.receive(ctx, plain)
+	in, err := a.receive(ctx, plain)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/archprune/archprune/archive"
 )
 
-func mustImport(t testing.TB, f *archive.Folder, tarball []byte) []*archive.Record {
+func mustImport(t testing.TB, f *archive.Archive, tarball []byte) []*archive.Record {
 	t.Helper()
 	results, err := f.Import(context.Background(), bytes.NewReader(tarball), "test")
 	if err != nil {

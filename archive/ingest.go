@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -36,8 +37,8 @@ type Ingested struct {
 // and read back while the next comes in; a layer that the archive has is only
 // hashed. An error of Ingest itself is about the stream and means that
 // nothing was archived; an image that did not come whole has its own error.
-func (f *Folder) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
-	in, err := f.receive(ctx, body)
+func (a *Archive) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
+	in, err := a.receive(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +46,8 @@ func (f *Folder) Ingest(ctx context.Context, body io.Reader, images []engine.Ima
 }
 
 // receive reads a tar of images to its end, and stores its layers.
-func (f *Folder) receive(ctx context.Context, body io.Reader) (*ingest, error) {
-	in, err := f.newIngest(ctx)
+func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) {
+	in, err := a.newIngest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,16 +66,16 @@ func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, 
 		results[i].Image = img
 		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
 	}
-	return results, in.f.commit(in.ctx, results)
+	return results, in.a.commit(in.ctx, results)
 }
 
 // ingest is the state of reading one save.
 type ingest struct {
-	f          *Folder
+	a          *Archive
 	ctx        context.Context
 	compressor *compressor
 	background *errgroup.Group
-	known      map[digest.Digest]Layer // layers in the archive, by diff ID
+	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
 	aliases    map[string]digest.Digest
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
 	files      map[string]*file                     // by name in the tar
@@ -96,8 +97,8 @@ type file struct {
 	err        error
 }
 
-func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
-	catalog, err := f.Catalog(ctx)
+func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
+	catalog, err := a.Catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +106,8 @@ func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{f: f, ctx: ctx, compressor: c, background: &errgroup.Group{},
-		known: map[digest.Digest]Layer{}, aliases: map[string]digest.Digest{},
+	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{},
+		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
 	in.background.SetLimit(maxReadBacks)
@@ -116,25 +117,48 @@ func (f *Folder) newIngest(ctx context.Context) (*ingest, error) {
 	return in, nil
 }
 
-// learn notes which layers the archive has. Whether a blob is still there and
-// as long as it should be is asked of the file system, not of the record.
+// learn notes which layers the archive should have. Whether a blob is still
+// there, and as long as it should be, is asked of the storage when it matters.
 func (in *ingest) learn(r *Record) {
 	for _, c := range r.Contents {
 		for _, l := range c.Layers {
 			if l.Alias != "" {
 				in.aliases[l.Alias] = l.DiffID
 			}
-			if _, ok := in.known[l.DiffID]; ok {
-				continue
-			}
-			if in.f.has(l.Stored) {
-				in.known[l.DiffID] = l
+			same := func(k Layer) bool { return k.Stored.Digest == l.Stored.Digest }
+			if !slices.ContainsFunc(in.known[l.DiffID], same) {
+				in.known[l.DiffID] = append(in.known[l.DiffID], l)
 			}
 		}
 	}
 	for _, b := range r.Blobs {
 		in.stored[b.Digest] = b
 	}
+}
+
+// layer returns the blob that the archive has of a layer, and whether it has
+// one. From then on nobody clears it away.
+func (in *ingest) layer(diffID digest.Digest) (ocispec.Descriptor, bool) {
+	for _, l := range in.known[diffID] {
+		if in.reuse(l.Stored) {
+			return l.Stored, true
+		}
+	}
+	return ocispec.Descriptor{}, false
+}
+
+// recorded is what records say of a blob that is not read.
+func (in *ingest) recorded(diffID digest.Digest, stored ocispec.Descriptor) *proof {
+	for _, l := range in.known[diffID] {
+		if l.Stored.Digest == stored.Digest {
+			return &proof{diffID: diffID, unpacked: l.Size}
+		}
+	}
+	return &proof{err: damage(stored.Digest, "no record says what it decompresses to")}
+}
+
+func (in *ingest) reuse(d ocispec.Descriptor) bool {
+	return in.a.has(in.ctx, d) && in.a.store.Touch(in.ctx, d.Digest) == nil
 }
 
 func (in *ingest) visit(h *tar.Header, r io.Reader) error {
@@ -179,12 +203,12 @@ func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
 	}
 	claimed, alias := in.claim(name)
 	if kind == formPlain {
-		if l, ok := in.known[claimed]; ok && in.f.has(l.Stored) {
-			return skim(r, claimed, l.Stored, alias)
+		if stored, ok := in.layer(claimed); ok {
+			return skim(r, claimed, stored, alias)
 		}
 		return in.store(r, size, ocispec.MediaTypeImageLayerZstd, alias, true)
 	}
-	if d, ok := in.stored[claimed]; ok && in.f.has(d) {
+	if d, ok := in.stored[claimed]; ok && in.reuse(d) {
 		return skim(r, claimed, d, alias)
 	}
 	return in.store(r, size, keptMediaType(kind), alias, false)
@@ -248,7 +272,7 @@ type onlyReader struct{ io.Reader }
 // tells. What the content is shows when it is read back from the disk, which
 // goes on beside the reading of what follows in the stream.
 func (in *ingest) store(r io.Reader, size int64, mediaType, alias string, compress bool) (*file, error) {
-	blob, err := in.f.newBlob()
+	blob, err := in.a.store.Create(in.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -256,10 +280,10 @@ func (in *ingest) store(r io.Reader, size int64, mediaType, alias string, compre
 	writeErr, readErr := in.copy(blob, r, size, compress)
 	file.err = writeErr
 	if readErr != nil || writeErr != nil {
-		return file, errors.Join(readErr, blob.cancel())
+		return file, errors.Join(readErr, blob.Cancel())
 	}
 	in.background.Go(func() error {
-		file.err = errors.Join(in.publish(file, blob), blob.cancel())
+		file.err = errors.Join(in.publish(file, blob), blob.Cancel())
 		return nil
 	})
 	return file, nil
@@ -267,7 +291,7 @@ func (in *ingest) store(r io.Reader, size int64, mediaType, alias string, compre
 
 // copy reads r to its end even where writing fails: the rest of the stream may
 // hold images that need no writing.
-func (in *ingest) copy(blob *blobWriter, r io.Reader, size int64, compress bool) (writeErr, readErr error) {
+func (in *ingest) copy(blob BlobWriter, r io.Reader, size int64, compress bool) (writeErr, readErr error) {
 	var out io.Writer = blob
 	closed := func() error { return nil }
 	if compress {
@@ -294,8 +318,8 @@ func (s *stickyWriter) Write(b []byte) (int, error) {
 
 // publish reads the blob back, and gives it its name unless its content turns
 // out to be known.
-func (in *ingest) publish(file *file, blob *blobWriter) error {
-	p, err := blob.readBack(in.ctx)
+func (in *ingest) publish(file *file, blob BlobWriter) error {
+	p, err := readBack(in.ctx, blob)
 	if err != nil {
 		return err
 	}
@@ -303,14 +327,14 @@ func (in *ingest) publish(file *file, blob *blobWriter) error {
 	file.digest, file.size = p.digest, p.size
 	if file.compressed {
 		file.digest, file.size = p.diffID, p.unpacked
-		if l, ok := in.known[p.diffID]; ok && in.f.has(l.Stored) {
-			file.stored, file.proof = l.Stored, nil
+		if stored, ok := in.layer(p.diffID); ok {
+			file.stored, file.proof = stored, nil
 			return nil
 		}
 	}
 	file.stored.Digest, file.stored.Size = p.digest, p.size
-	file.added = !in.f.has(file.stored)
-	return blob.publish(p)
+	file.added = !in.a.has(in.ctx, file.stored)
+	return in.a.publish(in.ctx, blob, p)
 }
 
 // lookup finds a file by the name that the stream's own metadata gives it.

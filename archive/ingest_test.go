@@ -21,7 +21,7 @@ var (
 	containerdInfo = engine.Info{Store: engine.Containerd, Version: "26.1.5", Host: "test"}
 )
 
-func newFolder(t testing.TB) *archive.Folder {
+func newFolder(t testing.TB) *archive.Archive {
 	t.Helper()
 	f, err := archive.CreateFolder(filepath.Join(t.TempDir(), "archive"), archive.Options{})
 	if err != nil {
@@ -32,16 +32,16 @@ func newFolder(t testing.TB) *archive.Folder {
 }
 
 // reopen is the archive as another process sees it.
-func reopen(t testing.TB, f *archive.Folder) *archive.Folder {
+func reopen(t testing.TB, f *archive.Archive) *archive.Archive {
 	t.Helper()
-	again, err := archive.OpenFolder(f.Path(), archive.Options{})
+	again, err := archive.OpenFolder(f.Location(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return again
 }
 
-func mustIngest(t testing.TB, f *archive.Folder, stream []byte, info engine.Info, images ...engine.Image) []*archive.Record {
+func mustIngest(t testing.TB, f *archive.Archive, stream []byte, info engine.Info, images ...engine.Image) []*archive.Record {
 	t.Helper()
 	results, err := f.Ingest(context.Background(), bytes.NewReader(stream), images, info)
 	if err != nil {
@@ -57,7 +57,7 @@ func mustIngest(t testing.TB, f *archive.Folder, stream []byte, info engine.Info
 	return records
 }
 
-func catalogOf(t testing.TB, f *archive.Folder) *archive.Catalog {
+func catalogOf(t testing.TB, f *archive.Archive) *archive.Catalog {
 	t.Helper()
 	c, err := f.Catalog(context.Background())
 	if err != nil {
@@ -104,12 +104,12 @@ func TestIngestTakesEveryFormOfSave(t *testing.T) {
 	}
 }
 
-func checkNoTemporaryFiles(t testing.TB, f *archive.Folder) {
+func checkNoTemporaryFiles(t testing.TB, f *archive.Archive) {
 	t.Helper()
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(filepath.Join(f.Path(), "archprune/tmp"))
+	entries, err := os.ReadDir(filepath.Join(f.Location(), "archprune/tmp"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestGzipLayersAreKeptByteForByte(t *testing.T) {
 	if r.View.Digest != img.ID {
 		t.Errorf("other tools see manifest %s, want the original %s", r.View.Digest, img.ID)
 	}
-	stored, err := os.ReadFile(filepath.Join(f.Path(), "blobs/sha256", digest.FromBytes(img.blobs[0]).Encoded()))
+	stored, err := os.ReadFile(filepath.Join(f.Location(), "blobs/sha256", digest.FromBytes(img.blobs[0]).Encoded()))
 	if err != nil || !bytes.Equal(stored, img.blobs[0]) {
 		t.Errorf("the gzip blob is not there as it was: %v", err)
 	}

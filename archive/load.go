@@ -28,7 +28,7 @@ type Load struct {
 	Sent    int64 // bytes of layers in the tar
 	Omitted int64 // bytes of layers that the engine has
 
-	f        *Folder
+	a        *Archive
 	target   ocispec.Descriptor // what the tar's index names
 	manifest []byte             // of ours, where the engine's own is not sent
 	config   ocispec.Descriptor
@@ -51,8 +51,8 @@ type tarBlob struct {
 // known to have the blobs for which has answers true: diff IDs on a classic
 // store, digests of the original blobs on a containerd store. A nil has sends
 // everything.
-func (f *Folder) Load(_ context.Context, r *Record, store engine.StoreKind, has func(digest.Digest) bool) (*Load, error) {
-	l := &Load{f: f, DiffIDs: r.DiffIDs()}
+func (a *Archive) Load(_ context.Context, r *Record, store engine.StoreKind, has func(digest.Digest) bool) (*Load, error) {
+	l := &Load{a: a, DiffIDs: r.DiffIDs()}
 	if has == nil {
 		has = func(digest.Digest) bool { return false }
 	}
@@ -247,7 +247,7 @@ func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progres
 	if err := writeHeader(tw, blobName(b.digest), b.size); err != nil {
 		return err
 	}
-	stored, err := l.f.Blob(ctx, b.stored)
+	stored, err := l.a.Blob(ctx, b.stored)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,8 @@ type Record struct {
 	Archived    time.Time            `json:"archived"`
 	Engine      Origin               `json:"engine"`
 	Sizes       Sizes                `json:"sizes"`
-	Partial     bool                 `json:"partial,omitempty"` // the engine lacked platforms that the index names
+	Partial     bool                 `json:"partial,omitempty"`  // the engine lacked platforms that the index names
+	Verified    string               `json:"verified,omitempty"` // headOnly where the archive was believed to have what it was given
 
 	name string // file name without .json, which holds a checksum of the content
 }
@@ -80,6 +81,9 @@ type Sizes struct {
 	Stored   int64 `json:"stored"`   // all blobs, as they are in the archive
 	Added    int64 `json:"added"`    // of Stored, what the archive did not have before
 }
+
+// headOnly is what a record says of an image whose blobs were not read back.
+const headOnly = "head"
 
 // recordTime is how a record's name tells when the image was archived.
 const recordTime = "20060102T150405.000Z"

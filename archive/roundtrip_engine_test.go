@@ -79,7 +79,7 @@ func (e realEngine) save(t testing.TB, ids ...digest.Digest) []byte {
 
 // ingest archives the images: in one call, or one by one where the engine
 // would leak disk space otherwise.
-func (e realEngine) ingest(t testing.TB, f *archive.Folder, ids ...digest.Digest) []*archive.Record {
+func (e realEngine) ingest(t testing.TB, f *archive.Archive, ids ...digest.Digest) []*archive.Record {
 	t.Helper()
 	groups := [][]digest.Digest{ids}
 	if e.Store == engine.Classic && !strings.HasPrefix(e.Version, "20.") {
@@ -97,7 +97,7 @@ func (e realEngine) ingest(t testing.TB, f *archive.Folder, ids ...digest.Digest
 }
 
 // give loads the record's image into the engine and returns what it has then.
-func (e realEngine) give(t testing.TB, f *archive.Folder, r *archive.Record) engine.Image {
+func (e realEngine) give(t testing.TB, f *archive.Archive, r *archive.Record) engine.Image {
 	t.Helper()
 	load, err := f.Load(t.Context(), r, e.Store, nil)
 	if err != nil {
@@ -173,14 +173,14 @@ func TestRealEngineRoundTrip(t *testing.T) {
 			for i, r := range again {
 				sameRecord(t, r, records[i])
 			}
-			walkLayout(t, f.Path())
+			walkLayout(t, f.Location())
 		})
 	}
 }
 
 // checkRecord proves a record as another process would, and looks what it
 // says of the image.
-func checkRecord(t *testing.T, f *archive.Folder, r *archive.Record, img engine.Image, info engine.Info) {
+func checkRecord(t *testing.T, f *archive.Archive, r *archive.Record, img engine.Image, info engine.Info) {
 	t.Helper()
 	receipt, err := f.Verify(t.Context(), r, img, info.Store)
 	if err != nil {

@@ -24,12 +24,13 @@ const strandedAfter = 24 * time.Hour
 type session struct {
 	fsys durable.FS
 	dir  string
+	mode fs.FileMode
 	lock *flock.Flock
 }
 
 // writing returns the session, which it opens at the first call. It also
 // removes what dead runs left.
-func (f *Folder) writing() (*session, error) {
+func (f *folder) writing() (*session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.session != nil {
@@ -49,7 +50,7 @@ func (f *Folder) writing() (*session, error) {
 // errSwept means that another process took a new session for a dead one.
 var errSwept = errors.New("temporary folder was taken away")
 
-func (f *Folder) newSession() (*session, error) {
+func (f *folder) newSession() (*session, error) {
 	for range 5 {
 		s, err := f.trySession()
 		if !errors.Is(err, errSwept) {
@@ -59,12 +60,12 @@ func (f *Folder) newSession() (*session, error) {
 	return nil, errSwept
 }
 
-func (f *Folder) trySession() (*session, error) {
+func (f *folder) trySession() (*session, error) {
 	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
-	if err := f.fsys.MkdirAll(dir, dirMode); err != nil {
+	if err := f.mkdir(dir); err != nil {
 		return nil, err
 	}
-	lock := flock.New(lockOf(dir), flock.SetPermissions(fileMode))
+	lock := flock.New(lockOf(dir), flock.SetPermissions(f.modes.file))
 	if locked, err := lock.TryLock(); err != nil || !locked {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(errSwept, lock.Close())
@@ -76,14 +77,14 @@ func (f *Folder) trySession() (*session, error) {
 	if _, err := os.Stat(lockOf(dir)); err != nil {
 		return nil, errors.Join(errSwept, lock.Close())
 	}
-	return &session{fsys: f.fsys, dir: dir, lock: lock}, nil
+	return &session{fsys: f.fsys, dir: dir, mode: f.modes.file, lock: lock}, nil
 }
 
 func lockOf(dir string) string { return filepath.Join(dir, "lock") }
 
 // pending opens a new temporary file.
 func (s *session) pending() (*durable.Pending, error) {
-	return durable.NewPending(s.fsys, s.temp(), fileMode)
+	return durable.NewPending(s.fsys, s.temp(), s.mode)
 }
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
@@ -93,7 +94,7 @@ func (s *session) close() error {
 }
 
 // sweep removes the temporary files of runs that are no more.
-func (f *Folder) sweep() error {
+func (f *folder) sweep() error {
 	entries, err := os.ReadDir(f.join(tmpDir))
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (f *Folder) sweep() error {
 
 // removeStranded removes what a dead run left. While it does so it holds that
 // run's lock, so that nobody can start there.
-func (f *Folder) removeStranded(name string, e fs.DirEntry) error {
+func (f *folder) removeStranded(name string, e fs.DirEntry) error {
 	host, _, ok := cutLast(e.Name(), "-")
 	if !ok || !e.IsDir() || host != hostName() {
 		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
@@ -116,7 +117,7 @@ func (f *Folder) removeStranded(name string, e fs.DirEntry) error {
 		}
 		return os.RemoveAll(name)
 	}
-	lock := flock.New(lockOf(name), flock.SetPermissions(fileMode))
+	lock := flock.New(lockOf(name), flock.SetPermissions(f.modes.file))
 	defer lock.Close()
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -21,7 +20,7 @@ import (
 	"github.com/archprune/archprune/internal/digestio"
 )
 
-// Receipt is the proof that an image can be given back. Only [Folder.Verify]
+// Receipt is the proof that an image can be given back. Only [Archive.Verify]
 // makes one that proves anything: the record is durable, every blob that it
 // names was read back from the archive and hashed to its digest, every layer
 // decompressed to the diff ID that the engine reports, and the config is the
@@ -71,7 +70,8 @@ type proof struct {
 	size     int64         // bytes of the blob
 	diffID   digest.Digest // of the decompressed content
 	unpacked int64         // bytes, decompressed
-	file     fs.FileInfo   // of the file that was read; nil where unknown
+	unread   bool          // presence and size are all that was looked at
+	version  string        // of the blob that was read, where the storage tells
 }
 
 func newProof() *proof { return &proof{done: make(chan struct{})} }
@@ -80,19 +80,19 @@ func newProof() *proof { return &proof{done: make(chan struct{})} }
 // hashes that. Each blob is read once for each process, whoever asks, and again
 // if its file is another since: a run may take hours, and other hosts remove
 // and write blobs meanwhile.
-func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(int64)) *proof {
-	p, known := f.proof(d.Digest)
+func (a *Archive) prove(ctx context.Context, d ocispec.Descriptor, progress func(int64)) *proof {
+	p, known := a.proof(d.Digest)
 	for known {
 		<-p.done
-		if p.err != nil || p.current(f.blobPath(d.Digest)) {
+		if p.err != nil || a.current(ctx, d, p) {
 			return p
 		}
-		f.outdated(d.Digest, p)
-		p, known = f.proof(d.Digest)
+		a.outdated(d.Digest, p)
+		p, known = a.proof(d.Digest)
 	}
-	p.err = f.readProof(ctx, p, d)
+	p.err = a.readProof(ctx, p, d)
 	if p.err != nil && !isDamage(p.err) {
-		f.disprove(d.Digest) // an interrupted reading says nothing about the blob
+		a.disprove(d.Digest) // an interrupted reading says nothing about the blob
 	}
 	close(p.done)
 	if progress != nil {
@@ -103,36 +103,43 @@ func (f *Folder) prove(ctx context.Context, d ocispec.Descriptor, progress func(
 
 // proof returns the proof of a blob, and whether it was there before. If not,
 // the caller has to bring it about.
-func (f *Folder) proof(d digest.Digest) (p *proof, known bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if p, known = f.proofs[d]; !known {
+func (a *Archive) proof(d digest.Digest) (p *proof, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p, known = a.proofs[d]; !known {
 		p = newProof()
-		f.proofs[d] = p
+		a.proofs[d] = p
 	}
 	return p, known
 }
 
 // outdated forgets a proof, unless another has taken its place.
-func (f *Folder) outdated(d digest.Digest, p *proof) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.proofs[d] == p {
-		delete(f.proofs, d)
+func (a *Archive) outdated(d digest.Digest, p *proof) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.proofs[d] == p {
+		delete(a.proofs, d)
 	}
 }
 
-// current reports whether the file is still the one that was read.
-func (p *proof) current(path string) bool {
-	now, err := os.Stat(path)
-	return err == nil && p.file != nil && os.SameFile(now, p.file) &&
-		now.Size() == p.file.Size() && now.ModTime().Equal(p.file.ModTime())
+// current reports whether the blob is still the one that was read.
+func (a *Archive) current(ctx context.Context, d ocispec.Descriptor, p *proof) bool {
+	now, err := a.store.Stat(ctx, d.Digest)
+	return err == nil && now.Size == p.size && now.Version == p.version
 }
 
-func (f *Folder) readProof(ctx context.Context, p *proof, d ocispec.Descriptor) error {
-	// Looked at before it is read: a file that takes its place is another one.
-	p.file, _ = os.Stat(f.blobPath(d.Digest))
-	r, err := f.Blob(ctx, d)
+func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor) error {
+	// Looked at before it is read: what takes its place is another version.
+	info, err := a.store.Stat(ctx, d.Digest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p.version = info.Version
+	if a.opts.HeadOnly && err == nil && info.Size == d.Size {
+		p.digest, p.size, p.unread = d.Digest, d.Size, true
+		return nil
+	}
+	r, err := a.Blob(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -174,17 +181,17 @@ func isDamage(err error) bool {
 }
 
 // disprove forgets what is known of a blob, as when it is written again.
-func (f *Folder) disprove(d digest.Digest) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.proofs, d)
+func (a *Archive) disprove(d digest.Digest) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.proofs, d)
 }
 
 // knownBad reports whether this process has read the blob and found damage.
-func (f *Folder) knownBad(d digest.Digest) bool {
-	f.mu.Lock()
-	p := f.proofs[d]
-	f.mu.Unlock()
+func (a *Archive) knownBad(d digest.Digest) bool {
+	a.mu.Lock()
+	p := a.proofs[d]
+	a.mu.Unlock()
 	if p == nil {
 		return false
 	}
@@ -198,15 +205,15 @@ func (f *Folder) knownBad(d digest.Digest) bool {
 
 // Verify proves that the archive gives back img, as the engine reports it now,
 // from this record. It reads every blob of the record that this process has
-// not read before. The error is a [*DamageError] where blobs are bad.
-func (f *Folder) Verify(ctx context.Context, r *Record, img engine.Image, store engine.StoreKind) (Receipt, error) {
+// not read before, unless [Options] say that presence is enough. The error is a [*DamageError] where blobs are bad.
+func (a *Archive) Verify(ctx context.Context, r *Record, img engine.Image, store engine.StoreKind) (Receipt, error) {
 	if !r.Covers(img, store) {
 		return Receipt{}, fmt.Errorf("record %s is not about this image with these names", r.name)
 	}
-	if err := f.Check(ctx, r, nil); err != nil {
+	if err := a.Check(ctx, r, nil); err != nil {
 		return Receipt{}, err
 	}
-	if err := f.durableRecord(r); err != nil {
+	if err := a.durableRecord(ctx, r); err != nil {
 		return Receipt{}, err
 	}
 	return Receipt{image: img.ID, store: store, diffIDs: slices.Clone(img.DiffIDs),
@@ -218,14 +225,14 @@ func (f *Folder) Verify(ctx context.Context, r *Record, img engine.Image, store 
 // is a [*DamageError] that names every bad blob. Progress, where not nil, is
 // told the size of each blob that had to be read, when it has been; it may be
 // called from several goroutines.
-func (f *Folder) Check(ctx context.Context, r *Record, progress func(int64)) error {
+func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) error {
 	var mu sync.Mutex
 	var bad []Damage
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, d := range r.Blobs {
 		g.Go(func() error {
-			err := f.checkBlob(reading, r, d, progress)
+			err := a.checkBlob(reading, r, d, progress)
 			var damaged *DamageError
 			if errors.As(err, &damaged) {
 				mu.Lock()
@@ -243,12 +250,12 @@ func (f *Folder) Check(ctx context.Context, r *Record, progress func(int64)) err
 		slices.SortFunc(bad, func(a, b Damage) int { return cmp.Compare(a.Digest, b.Digest) })
 		return &DamageError{Blobs: bad}
 	}
-	return f.checkIdentity(ctx, r)
+	return a.checkIdentity(ctx, r)
 }
 
-func (f *Folder) checkBlob(ctx context.Context, r *Record, d ocispec.Descriptor, progress func(int64)) error {
-	p := f.prove(ctx, d, progress)
-	if p.err != nil {
+func (a *Archive) checkBlob(ctx context.Context, r *Record, d ocispec.Descriptor, progress func(int64)) error {
+	p := a.prove(ctx, d, progress)
+	if p.err != nil || p.unread {
 		return p.err
 	}
 	for _, c := range r.Contents {

@@ -86,10 +86,10 @@ func TestFailedSaveLeavesTheImageAlone(t *testing.T) {
 }
 
 // damageLayers does something to the stored layers of a record.
-func damageLayers(t testing.TB, f *archive.Folder, r *archive.Record, act func(path string) error) {
+func damageLayers(t testing.TB, f *archive.Archive, r *archive.Record, act func(path string) error) {
 	t.Helper()
 	for _, l := range r.Contents[0].Layers {
-		if err := act(filepath.Join(f.Path(), "blobs", "sha256", l.Stored.Digest.Encoded())); err != nil {
+		if err := act(filepath.Join(f.Location(), "blobs", "sha256", l.Stored.Digest.Encoded())); err != nil {
 			t.Error(err)
 		}
 	}
@@ -115,7 +115,7 @@ func TestDamagedArchiveIsNoProof(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
 			id := b.Load(t, sample("x", "demo-api:1"))[0]
-			arch := &faulty{Folder: b.folder}
+			arch := &faulty{Archive: b.folder}
 			arch.verify = func(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error) {
 				damageLayers(t, b.folder, r, damage)
 				return b.folder.Verify(ctx, r, img, store)
@@ -143,7 +143,7 @@ func TestDamagedOldArchiveIsReplaced(t *testing.T) {
 			b.Load(t, sample("x", "demo-api:1"))
 			report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
 			damageLayers(t, b.folder, resultOf(t, report, "demo-api:1").Record, damage)
-			again, err := archive.OpenFolder(b.folder.Path(), archive.Options{})
+			again, err := archive.OpenFolder(b.folder.Location(), archive.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +168,7 @@ func TestDamagedSharedLayerIsReplaced(t *testing.T) {
 				damageLayers(t, b.folder, record, damage)
 				b.removeImage(t, old)
 				b.Load(t, sample("y", "demo-api:2"))
-				again, err := archive.OpenFolder(b.folder.Path(), archive.Options{})
+				again, err := archive.OpenFolder(b.folder.Location(), archive.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -190,7 +190,7 @@ func TestDamagedSharedLayerIsReplaced(t *testing.T) {
 func TestFailingArchive(t *testing.T) {
 	b := setup(t)
 	id := b.Load(t, sample("x", "demo-api:1"), sample("y", "y:1"))[0]
-	arch := &faulty{Folder: b.folder}
+	arch := &faulty{Archive: b.folder}
 	arch.catalog = func(context.Context) (*archive.Catalog, error) { return nil, errMadeUp }
 	h := &hooked{Client: b.client}
 	report, err := prune.Run(t.Context(), h, arch, b.plan(t, protect(t, "y")), prune.Options{})
@@ -215,7 +215,7 @@ func TestFailingRename(t *testing.T) {
 	b.Load(t, sample("x", "demo-api:1"))
 	b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
 	b.Tag(t, "demo-api:1", "demo-api:new")
-	arch := &faulty{Folder: b.folder, rename: func() error { return errMadeUp }}
+	arch := &faulty{Archive: b.folder, rename: func() error { return errMadeUp }}
 	h := &hooked{Client: b.client}
 	report := b.runOn(t, h, arch, b.plan(t, selector.Policy{}), prune.Options{})
 	res := wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
@@ -241,7 +241,7 @@ func TestNoReceiptNoRemoval(t *testing.T) {
 			ids := b.Load(t, sample("x", "demo-api:1"), sample("y", "y:1"))
 			keep := selector.Policy{}
 			other := resultOf(t, b.run(t, b.plan(t, keep), prune.Options{ArchiveOnly: true}), "y:1")
-			arch := &faulty{Folder: b.folder}
+			arch := &faulty{Archive: b.folder}
 			arch.verify = func(context.Context, *archive.Record, engine.Image, engine.StoreKind) (archive.Receipt, error) {
 				return verify(b, other.Record, other.Decision.Image)
 			}

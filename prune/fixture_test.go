@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { enginetest.Main(m) }
 type bench struct {
 	*enginetest.Engine
 	client *docker.Client
-	folder *archive.Folder
+	folder *archive.Archive
 }
 
 func setup(t *testing.T) bench {
@@ -112,7 +112,7 @@ func (b bench) checkNothingLost(t testing.TB, report prune.Report) {
 // checkArchived proves the image's archive anew.
 func (b bench) checkArchived(t testing.TB, img engine.Image) *archive.Record {
 	t.Helper()
-	f, err := archive.OpenFolder(b.folder.Path(), archive.Options{})
+	f, err := archive.OpenFolder(b.folder.Location(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func (h *hooked) LayersSize(ctx context.Context) (int64, error) {
 
 // faulty is a real archive in which single calls go wrong.
 type faulty struct {
-	*archive.Folder
+	*archive.Archive
 	catalog func(ctx context.Context) (*archive.Catalog, error)
 	rename  func() error
 	ingest  func(ctx context.Context)
@@ -268,26 +268,26 @@ func (f *faulty) Catalog(ctx context.Context) (*archive.Catalog, error) {
 	if f.catalog != nil {
 		return f.catalog(ctx)
 	}
-	return f.Folder.Catalog(ctx)
+	return f.Archive.Catalog(ctx)
 }
 
 func (f *faulty) Rename(ctx context.Context, r *archive.Record, img engine.Image, info engine.Info) (*archive.Record, error) {
 	if f.rename != nil {
 		return nil, f.rename()
 	}
-	return f.Folder.Rename(ctx, r, img, info)
+	return f.Archive.Rename(ctx, r, img, info)
 }
 
 func (f *faulty) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]archive.Ingested, error) {
 	if f.ingest != nil {
 		f.ingest(ctx)
 	}
-	return f.Folder.Ingest(ctx, body, images, info)
+	return f.Archive.Ingest(ctx, body, images, info)
 }
 
 func (f *faulty) Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error) {
 	if f.verify != nil {
 		return f.verify(ctx, r, img, store)
 	}
-	return f.Folder.Verify(ctx, r, img, store)
+	return f.Archive.Verify(ctx, r, img, store)
 }

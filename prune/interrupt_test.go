@@ -39,7 +39,7 @@ func interruptAt(t *testing.T, k int) bool {
 		}
 	}
 	h := &hooked{Client: b.client, before: func(string, int) { step() }}
-	arch := &faulty{Folder: b.folder, ingest: func(context.Context) { step() }}
+	arch := &faulty{Archive: b.folder, ingest: func(context.Context) { step() }}
 	arch.catalog = func(ctx context.Context) (*archive.Catalog, error) {
 		step()
 		return b.folder.Catalog(ctx)
@@ -76,7 +76,7 @@ func TestInterruptedWhileAParentWaits(t *testing.T) {
 	base, _, top := b.chain(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	arch := &faulty{Folder: b.folder}
+	arch := &faulty{Archive: b.folder}
 	arch.verify = func(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error) {
 		if img.ID == top {
 			cancel()

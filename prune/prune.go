@@ -33,7 +33,7 @@ type Engine interface {
 // Archive is what carrying out a plan needs of an archive.
 type Archive interface {
 	Catalog(ctx context.Context) (*archive.Catalog, error)
-	Holds(r *archive.Record) bool
+	Holds(ctx context.Context, r *archive.Record) bool
 	Rename(ctx context.Context, r *archive.Record, img engine.Image, info engine.Info) (*archive.Record, error)
 	Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]archive.Ingested, error)
 	Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error)
@@ -251,7 +251,7 @@ func (r *run) archiveAll(ctx context.Context, decisions []selector.Decision) err
 // images by now, and a restore would meet these.
 func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Image) *archive.Record {
 	record, ok := catalog.Content(img, r.info.Store)
-	if !ok || !r.arch.Holds(record) || record.MayLack(img) {
+	if !ok || !r.arch.Holds(ctx, record) || record.MayLack(img) {
 		return nil
 	}
 	if slices.Equal(record.References, img.References) {

@@ -81,7 +81,7 @@ func TestArchiveOnlyRemovesNothing(t *testing.T) {
 func TestArchiveOnlyIsProven(t *testing.T) {
 	b := setup(t)
 	id := b.Load(t, sample("one", "demo-api:1"))[0]
-	arch := &faulty{Folder: b.folder}
+	arch := &faulty{Archive: b.folder}
 	arch.verify = func(context.Context, *archive.Record, engine.Image, engine.StoreKind) (archive.Receipt, error) {
 		return archive.Receipt{}, errMadeUp
 	}

@@ -29,7 +29,7 @@ var errMadeUp = errors.New("made up by the test")
 type bench struct {
 	*enginetest.Engine
 	client *docker.Client
-	folder *archive.Folder
+	folder *archive.Archive
 }
 
 func setup(t *testing.T) bench {

@@ -206,7 +206,7 @@ func TestDamagedArchiveIsNotRestored(t *testing.T) {
 				r := b.removed(t, sample("x", "demo-api:1"))
 				bad := map[string]digest.Digest{"config": r.ConfigDigest(),
 					"first layer": r.Contents[0].Layers[0].Stored.Digest, "last layer": r.Contents[0].Layers[1].Stored.Digest}[blob]
-				if err := damage(filepath.Join(b.folder.Path(), "blobs", "sha256", bad.Encoded())); err != nil {
+				if err := damage(filepath.Join(b.folder.Location(), "blobs", "sha256", bad.Encoded())); err != nil {
 					t.Fatal(err)
 				}
 				if blob == "first layer" {
@@ -230,7 +230,7 @@ func TestDamageIsTheReason(t *testing.T) {
 		b := setup(t)
 		r := b.removed(t, sample("x", "demo-api:1"))
 		bad := r.Contents[0].Layers[1].Stored.Digest
-		if err := os.Truncate(filepath.Join(b.folder.Path(), "blobs", "sha256", bad.Encoded()), 10); err != nil {
+		if err := os.Truncate(filepath.Join(b.folder.Location(), "blobs", "sha256", bad.Encoded()), 10); err != nil {
 			t.Fatal(err)
 		}
 		h := &hooked{Client: b.client}

@@ -160,7 +160,7 @@ func archivePath(value string) (string, error) {
 }
 
 // readArchive opens an archive that must exist.
-func (a *app) readArchive(value string) (*archive.Folder, error) {
+func (a *app) readArchive(value string) (*archive.Archive, error) {
 	path, err := archivePath(value)
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func (a *app) readArchive(value string) (*archive.Folder, error) {
 }
 
 // writeArchive opens an archive, or makes one.
-func (a *app) writeArchive(value string) (*archive.Folder, error) {
+func (a *app) writeArchive(value string) (*archive.Archive, error) {
 	path, err := archivePath(value)
 	if err != nil {
 		return nil, err

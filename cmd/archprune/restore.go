@@ -186,7 +186,7 @@ func find(catalog *archive.Catalog, wanted string, at time.Time) (*archive.Recor
 
 // restoreAll goes on after an image that fails; the error says that not all
 // came back.
-func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Folder, targets []target, opts restore.Options) error {
+func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive, targets []target, opts restore.Options) error {
 	progress := a.progress(c)
 	defer progress.Close()
 	out := restoreReport{a: a, json: c.Bool("json")}
@@ -258,7 +258,7 @@ func worse(before, err error) error {
 	return errPartial
 }
 
-func restoreOne(ctx context.Context, eng *docker.Client, f *archive.Folder, r *archive.Record, opts restore.Options, p *ui.Progress) (restore.Result, error) {
+func restoreOne(ctx context.Context, eng *docker.Client, f *archive.Archive, r *archive.Record, opts restore.Options, p *ui.Progress) (restore.Result, error) {
 	task := p.Task("restoring "+recordName(r), 0)
 	opts.Planned = task.SetTotal
 	opts.Progress = task.Add

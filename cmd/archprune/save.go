@@ -190,7 +190,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 
 // undo gives an image back to the engine that it came from. A name that means
 // another image by now belongs to that.
-func undo(eng *docker.Client, f *archive.Folder) func(context.Context, *archive.Record) error {
+func undo(eng *docker.Client, f *archive.Archive) func(context.Context, *archive.Record) error {
 	return func(ctx context.Context, r *archive.Record) error {
 		_, err := restore.Run(ctx, eng, f, r, restore.Options{FreeOnly: true})
 		return err

@@ -209,7 +209,7 @@ func cmdBlob(ts *testscript.TestScript, args []string) {
 	layers := r.Contents[0].Layers
 	d := layers[len(layers)-1].Stored.Digest
 	ts.Setenv(args[0], d.String())
-	ts.Setenv(args[0]+"_FILE", filepath.Join(f.Path(), "blobs", "sha256", d.Encoded()))
+	ts.Setenv(args[0]+"_FILE", filepath.Join(f.Location(), "blobs", "sha256", d.Encoded()))
 }
 
 // cmdFlipByte changes one byte in the middle of a file.

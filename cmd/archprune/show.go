@@ -45,7 +45,7 @@ func (a *app) showCommand() *cli.Command {
 			if c.Bool("json") {
 				return writeJSON(a.stdout, r)
 			}
-			return printRecord(a.stdout, r, catalog, f.Path(), a.now())
+			return printRecord(a.stdout, r, catalog, f.Location(), a.now())
 		},
 	}
 }

@@ -80,7 +80,7 @@ type damagedBlob struct {
 	Needed []string      `json:"needed_by"`
 }
 
-func check(ctx context.Context, f *archive.Folder, records []*archive.Record, progress func(int64)) (findings, error) {
+func check(ctx context.Context, f *archive.Archive, records []*archive.Record, progress func(int64)) (findings, error) {
 	found := findings{damaged: map[digest.Digest]*damagedBlob{}, unsound: map[*archive.Record]bool{}}
 	for _, r := range records {
 		err := f.Check(ctx, r, progress)

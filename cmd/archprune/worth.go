@@ -21,7 +21,7 @@ type worth struct {
 }
 
 // estimate looks up what the archive, which may be nil, has already.
-func estimate(ctx context.Context, plan selector.Plan, f *archive.Folder, path string) (worth, error) {
+func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, path string) (worth, error) {
 	w := worth{Freed: plan.Reclaimable()}
 	have := map[digest.Digest]bool{}
 	if f != nil {

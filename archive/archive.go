@@ -1,0 +1,73 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+// Archive is a set of archived images in some [Storage]. Any number of
+// processes may use one archive at once.
+type Archive struct {
+	store Storage
+	opts  Options
+
+	mu      sync.Mutex
+	proofs  map[digest.Digest]*proof // blobs read back by this process
+	records map[string]*Record       // read by this process; a record never changes
+	viewErr error                    // what other tools see is behind the records
+}
+
+// Options for opening an archive. The zero value is for programs that trust
+// whoever can write to the archive.
+type Options struct {
+	FS            durable.FS // of a folder; nil is the operating system's
+	GroupReadable bool       // a folder's files may be read by its group
+
+	// HeadOnly has [Archive.Check] believe a remote storage that says that it
+	// has a blob of the right size, instead of reading it back. Records say so.
+	HeadOnly bool
+
+	// Sign returns the signature of a record that is written; may be nil.
+	Sign func(data []byte) ([]byte, error)
+	// Trust returns an error for a record that must not be used, by its bytes,
+	// its signature, which may be nil, and the time when it was archived; may
+	// be nil.
+	Trust func(data, signature []byte, archived time.Time) error
+}
+
+// New returns the archive in a storage.
+func New(store Storage, opts Options) *Archive {
+	return &Archive{store: store, opts: opts, proofs: map[digest.Digest]*proof{}, records: map[string]*Record{}}
+}
+
+// Location is how --archive names the archive.
+func (a *Archive) Location() string { return a.store.Location() }
+
+// ID tells this archive from every other.
+func (a *Archive) ID() string { return a.store.ID() }
+
+// Prepare makes the archive ready for writing: it removes what a killed run
+// left, and brings what other tools see up to date where such a run could not.
+func (a *Archive) Prepare(ctx context.Context) error {
+	if err := a.store.Prepare(ctx); err != nil {
+		return err
+	}
+	return a.store.Refresh(ctx, a.Catalog)
+}
+
+// Close ends this process's writing and removes its temporary files. The error
+// may also be that other tools don't see yet what the records say, which harms
+// no image and which the next run mends.
+func (a *Archive) Close() error {
+	a.mu.Lock()
+	err := a.viewErr
+	a.viewErr = nil
+	a.mu.Unlock()
+	return errors.Join(err, a.store.Close())
+}

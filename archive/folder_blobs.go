@@ -1,0 +1,153 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+func (f *folder) Stat(_ context.Context, d digest.Digest) (BlobInfo, error) {
+	info, err := os.Stat(f.blobPath(d))
+	if err != nil {
+		return BlobInfo{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return BlobInfo{}, fmt.Errorf("blob %s: %w as a file", d, fs.ErrNotExist)
+	}
+	return blobInfo(d, info), nil
+}
+
+// blobInfo describes a blob by its file. A file keeps its version when it is
+// renamed; one that takes its place has another.
+func blobInfo(d digest.Digest, info fs.FileInfo) BlobInfo {
+	b := BlobInfo{Digest: d, Size: info.Size(), Used: info.ModTime()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		b.Used = time.Unix(s.Ctim.Unix()) // set by every write, link and touch, and by nobody's wish
+		b.Version = fmt.Sprintf("%d:%d:%d:%d", s.Dev, s.Ino, info.Size(), info.ModTime().UnixNano())
+	}
+	return b
+}
+
+func (f *folder) Open(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return os.Open(f.blobPath(d))
+}
+
+// Touch moves the file's change time, and leaves the time of its writing,
+// which tells one writing from another.
+func (f *folder) Touch(_ context.Context, d digest.Digest) error {
+	info, err := os.Stat(f.blobPath(d))
+	if err != nil {
+		return err
+	}
+	return os.Chtimes(f.blobPath(d), time.Time{}, info.ModTime())
+}
+
+func (f *folder) Create(context.Context) (BlobWriter, error) {
+	s, err := f.writing()
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.pending()
+	if err != nil {
+		return nil, fmt.Errorf("writing to the archive: %w", err)
+	}
+	return &folderBlob{f: f, file: file}, nil
+}
+
+type folderBlob struct {
+	f    *folder
+	file *durable.Pending
+}
+
+func (w *folderBlob) Write(b []byte) (int, error) {
+	n, err := w.file.Write(b)
+	if err != nil {
+		return n, fmt.Errorf("writing to the archive: %w", err)
+	}
+	return n, nil
+}
+
+func (w *folderBlob) Seal(context.Context) error { return w.file.Seal() }
+
+func (w *folderBlob) Reader(context.Context) (io.ReadCloser, error) { return os.Open(w.file.Temp()) }
+
+func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
+	if err := w.file.Commit(w.f.blobPath(d.Digest)); err != nil {
+		return BlobInfo{}, false, err
+	}
+	info, err := w.f.Stat(ctx, d.Digest)
+	return info, true, err
+}
+
+func (w *folderBlob) Cancel() error { return w.file.Cancel() }
+
+// Blobs implements [Collector]. What is no blob's file is left alone.
+func (f *folder) Blobs(ctx context.Context) ([]BlobInfo, error) {
+	entries, err := os.ReadDir(f.join(blobsDir))
+	if err != nil {
+		return nil, err
+	}
+	blobs := make([]BlobInfo, 0, len(entries))
+	for _, e := range entries {
+		d := digest.NewDigestFromEncoded(digest.SHA256, e.Name())
+		if d.Validate() != nil || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		blobs = append(blobs, blobInfo(d, info))
+	}
+	return blobs, ctx.Err()
+}
+
+// RemoveBlob implements [Collector]. The blob is moved away first, so that
+// whoever comes for it writes it anew instead of finding it half gone.
+func (f *folder) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time, named func(context.Context) (bool, error)) (int64, error) {
+	s, err := f.writing()
+	if err != nil {
+		return 0, err
+	}
+	info, err := f.Stat(ctx, d)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil || info.Used.After(after) {
+		return 0, err
+	}
+	path, away := f.blobPath(d), filepath.Join(s.dir, d.Encoded())
+	if err := f.fsys.Rename(path, away); err != nil {
+		return 0, err
+	}
+	if err := f.fsys.SyncDir(filepath.Dir(path)); err != nil {
+		return 0, errors.Join(err, f.putBack(away, path))
+	}
+	again, err := named(ctx)
+	if err != nil || again {
+		return 0, errors.Join(err, f.putBack(away, path))
+	}
+	return info.Size, f.fsys.Remove(away)
+}
+
+// putBack gives a blob its name again, unless another has taken it.
+func (f *folder) putBack(away, path string) error {
+	if err := f.fsys.Link(away, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return errors.Join(f.fsys.Remove(away), f.fsys.SyncDir(filepath.Dir(path)))
+}

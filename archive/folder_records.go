@@ -1,0 +1,206 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+const (
+	recordSuffix    = ".json"
+	signatureSuffix = ".json.sig"
+)
+
+func (f *folder) recordPath(name string) string {
+	return filepath.Join(f.path, recordsDir, name+recordSuffix)
+}
+
+func (f *folder) signaturePath(name string) string {
+	return filepath.Join(f.path, recordsDir, name+signatureSuffix)
+}
+
+func (f *folder) Records(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(f.join(recordsDir))
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), recordSuffix); ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func (f *folder) ReadRecord(_ context.Context, name string) (data, signature []byte, err error) {
+	if data, err = os.ReadFile(f.recordPath(name)); err != nil {
+		return nil, nil, err
+	}
+	signature, err = os.ReadFile(f.signaturePath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return data, signature, err
+}
+
+// WriteRecords writes in the order that a crash can't hurt: names of blobs,
+// then records; of each, the signature before what it signs.
+func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
+	failed := make([]error, len(entries))
+	fail := func(err error) []error {
+		for i := range failed {
+			failed[i] = errors.Join(failed[i], err)
+		}
+		return failed
+	}
+	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
+		return fail(fmt.Errorf("making blobs durable: %w", err))
+	}
+	for i, e := range entries {
+		if err := f.writeRecord(e); err != nil {
+			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
+		}
+	}
+	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
+		return fail(fmt.Errorf("making records durable: %w", err))
+	}
+	return failed
+}
+
+func (f *folder) writeRecord(e Entry) error {
+	if e.Signature != nil {
+		if err := f.write(f.signaturePath(e.Record.name), e.Signature); err != nil {
+			return err
+		}
+	}
+	return f.write(f.recordPath(e.Record.name), e.Data)
+}
+
+// write makes a file whose name is not durable yet.
+func (f *folder) write(name string, data []byte) error {
+	s, err := f.writing()
+	if err != nil {
+		return err
+	}
+	file, err := s.pending()
+	if err != nil {
+		return err
+	}
+	defer file.Cancel()
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	return file.Commit(name)
+}
+
+func (f *folder) Confirm(_ context.Context, r *Record) error {
+	for _, name := range append([]string{f.recordPath(r.name)}, f.blobPaths(r)...) {
+		if err := syncFile(name); err != nil {
+			return err
+		}
+	}
+	return errors.Join(f.fsys.SyncDir(f.join(blobsDir)), f.fsys.SyncDir(f.join(recordsDir)))
+}
+
+func (f *folder) blobPaths(r *Record) []string {
+	paths := make([]string, len(r.Blobs))
+	for i, b := range r.Blobs {
+		paths[i] = f.blobPath(b.Digest)
+	}
+	return paths
+}
+
+// syncFile costs little where the content is on the disk already.
+func syncFile(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
+	for _, name := range []string{f.recordPath(r.name), f.signaturePath(r.name)} {
+		if err := f.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return f.fsys.SyncDir(f.join(recordsDir))
+}
+
+func (f *folder) markPath(m Mark) string {
+	return filepath.Join(f.path, marksDir, string(m.Kind)+"-"+m.Record+".json")
+}
+
+// Marks implements [Storage]. A mark that can't be read counts from the time
+// of its file: it must neither be lost nor hide others.
+func (f *folder) Marks(context.Context) ([]Mark, error) {
+	entries, err := os.ReadDir(f.join(marksDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var marks []Mark
+	for _, e := range entries {
+		m, ok := markOf(e.Name())
+		if !ok {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(f.join(marksDir), e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var read Mark
+		if err == nil && json.Unmarshal(data, &read) == nil {
+			m.Time, m.Host = read.Time, read.Host
+		} else if info, err := e.Info(); err == nil {
+			m.Time = info.ModTime()
+		} else {
+			m.Time = time.Now()
+		}
+		marks = append(marks, m)
+	}
+	return marks, nil
+}
+
+func markOf(file string) (Mark, bool) {
+	kind, record, ok := strings.Cut(strings.TrimSuffix(file, ".json"), "-")
+	m := Mark{Kind: MarkKind(kind), Record: record}
+	return m, ok && (m.Kind == Pinned || m.Kind == Forgotten)
+}
+
+func (f *folder) Mark(_ context.Context, m Mark) error {
+	s, err := f.writing()
+	if err != nil {
+		return err
+	}
+	if err := f.mkdir(f.join(marksDir)); err != nil {
+		return err
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(f.fsys, s.temp(), f.markPath(m), append(data, '\n'), f.modes.file)
+}
+
+func (f *folder) Unmark(_ context.Context, m Mark) error {
+	if err := f.fsys.Remove(f.markPath(m)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return f.fsys.SyncDir(f.join(marksDir))
+}

@@ -1,0 +1,77 @@
+package archive
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// modes are the permissions of an archive's files and folders.
+type modes struct{ file, dir fs.FileMode }
+
+var (
+	private       = modes{file: 0o600, dir: 0o700} // an image may hold secrets
+	groupReadable = modes{file: 0o640, dir: 0o750 | fs.ModeSetgid}
+)
+
+// modesOf tells which modes an archive was made with: what is added later has
+// the same.
+func modesOf(path string) modes {
+	info, err := os.Stat(filepath.Join(path, recordsDir))
+	if err == nil && info.Mode().Perm()&0o050 == 0o050 {
+		return groupReadable
+	}
+	return private
+}
+
+// mkdir makes a folder with the archive's mode, whatever the process's umask.
+func (f *folder) mkdir(name string) error {
+	if err := f.fsys.MkdirAll(name, f.modes.dir.Perm()); err != nil {
+		return err
+	}
+	if f.modes == private {
+		return nil
+	}
+	for dir := name; len(dir) > len(f.path); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == f.modes.dir.Perm() {
+			continue
+		}
+		if err := os.Chmod(dir, f.modes.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openToGroup lets the group of the folder read what is there already.
+func (f *folder) openToGroup() error {
+	if f.modes == groupReadable {
+		return nil
+	}
+	f.modes = groupReadable
+	return filepath.WalkDir(f.path, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name == f.path {
+			return f.openRoot()
+		}
+		if d.IsDir() {
+			return os.Chmod(name, groupReadable.dir)
+		}
+		if d.Type().IsRegular() {
+			return os.Chmod(name, groupReadable.file)
+		}
+		return nil
+	})
+}
+
+// openRoot leaves the folder itself as it is where its group can read it: it
+// may have been somebody's before it was an archive.
+func (f *folder) openRoot() error {
+	info, err := os.Stat(f.path)
+	if err != nil || info.Mode().Perm()&0o050 == 0o050 {
+		return err
+	}
+	return os.Chmod(f.path, f.modes.dir)
+}
