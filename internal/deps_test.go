@@ -63,6 +63,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"engine/enginetest": {"engine"},
 		"selector":          {"engine"},
 		"archive":           {"engine", "internal/durable", "internal/digestio"},
+		"archive/retention": {},
 		"prune":             {"engine", "archive", "selector", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
