@@ -2,21 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/adrg/xdg"
 	"github.com/urfave/cli/v2"
 
-	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/internal/ui"
 )
@@ -108,18 +101,13 @@ func dashed(flag string) string {
 	return flag
 }
 
-// engineFlags and archiveFlags stand on each command that needs them, since
+// engineFlags, readFlags and writeFlags stand on each command that needs them, since
 // people type them there.
 func engineFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "host", Aliases: []string{"H"}, Usage: "engine to connect to, as docker's -H: `HOST` is such as unix:///var/run/docker.sock"},
 		&cli.StringFlag{Name: "context", Aliases: []string{"c"}, Usage: "docker `CONTEXT` to use, as docker's -c"},
 	}
-}
-
-func archiveFlag() cli.Flag {
-	return &cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
-		Usage: "`FOLDER` of the archive", DefaultText: defaultArchive()}
 }
 
 func jsonFlag() cli.Flag {
@@ -134,65 +122,6 @@ func progressFlag() cli.Flag {
 			}
 			return nil
 		}}
-}
-
-func defaultArchive() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/archprune"
-	}
-	return filepath.Join(xdg.DataHome, "archprune")
-}
-
-// archivePath is the folder that a user means by --archive, its environment
-// variable, or by saying nothing.
-func archivePath(value string) (string, error) {
-	if value == "" {
-		return defaultArchive(), nil
-	}
-	kind, rest, ok := strings.Cut(value, ":")
-	if !ok || strings.ContainsRune(kind, filepath.Separator) || kind == "." {
-		return value, nil
-	}
-	if kind == "oci" && rest != "" {
-		return rest, nil
-	}
-	return "", usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback", value)
-}
-
-// readArchive opens an archive that must exist.
-func (a *app) readArchive(value string) (*archive.Archive, error) {
-	path, err := archivePath(value)
-	if err != nil {
-		return nil, err
-	}
-	f, err := archive.OpenFolder(path, archive.Options{})
-	if errors.Is(err, archive.ErrNoArchive) {
-		return nil, fmt.Errorf("%w; 'archprune save' makes an archive, --archive or ARCHPRUNE_ARCHIVE names another", err)
-	}
-	return f, elsewhere(err)
-}
-
-// writeArchive opens an archive, or makes one.
-func (a *app) writeArchive(value string) (*archive.Archive, error) {
-	path, err := archivePath(value)
-	if err != nil {
-		return nil, err
-	}
-	if value == "" { // the default's parents are ours to make
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, fmt.Errorf("creating archive: %w", err)
-		}
-	}
-	f, err := archive.CreateFolder(path, archive.Options{})
-	return f, elsewhere(err)
-}
-
-// elsewhere says what to do where an archive can't be written or read.
-func elsewhere(err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w; --archive or ARCHPRUNE_ARCHIVE names another folder", err)
-	}
-	return err
 }
 
 func (a *app) engine(c *cli.Context) (*docker.Client, error) {

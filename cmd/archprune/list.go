@@ -23,12 +23,12 @@ func (a *app) listCommand() *cli.Command {
    first. The TEMPLATE of --format is a Go template, as for docker image ls;
    its fields are .Repository .Tag .Digest .ID .Created .CreatedAt .Archived
    .ArchivedAt .Size .Stored .Host .Record`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only show image IDs"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole IDs"},
 			&cli.BoolFlag{Name: "digests", Usage: "show repository digests"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is table, table TEMPLATE, json or TEMPLATE"},
-			jsonFlag(), archiveFlag()},
+			jsonFlag()}, readFlags()),
 		Action: a.list,
 	}
 }
@@ -41,7 +41,7 @@ func (a *app) list(c *cli.Context) error {
 	if err := ui.CheckFormat(c.String("format")); err != nil {
 		return err
 	}
-	f, err := a.readArchive(c.String("archive"))
+	f, err := a.readArchive(c)
 	if err != nil {
 		return err
 	}

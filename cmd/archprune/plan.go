@@ -25,7 +25,7 @@ func (a *app) planCommand() *cli.Command {
      archive+remove   it is archived, the archive is proven, then it is removed
      remove           it is removed without an archive
    Untagged build parents go or stay with the images built on them.`,
-		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), archiveFlag()}, engineFlags(), []cli.Flag{jsonFlag()}),
+		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			eng, err := a.engine(c)
 			if err != nil {
@@ -43,15 +43,15 @@ func (a *app) planCommand() *cli.Command {
 
 // showPlan prints a plan and what it is worth.
 func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
-	path, err := archivePath(c.String("archive"))
+	place, err := parsePlace(c.String("archive"))
 	if err != nil {
 		return err
 	}
-	f, err := archive.OpenFolder(path, archive.Options{})
+	f, err := a.open(c, place)
 	if err != nil && !errors.Is(err, archive.ErrNoArchive) {
 		return err
 	}
-	w, err := estimate(c.Context, plan, f, path)
+	w, err := estimate(c.Context, plan, f, place)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(path), c.Bool("all")), "\n"))
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(place.path), c.Bool("all")), "\n"))
 	return err
 }
 

@@ -36,8 +36,8 @@ func (a *app) restoreCommand() *cli.Command {
 			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`: a date, an RFC 3339 time or an age such as 24h"},
 			&cli.BoolFlag{Name: "replace", Usage: "take names from other images; those keep another name"},
 			&cli.BoolFlag{Name: "all", Usage: "restore everything: the newest image of every reference"},
-			&cli.StringFlag{Name: "from", Usage: "`FOLDER` of another archive; the same as --archive"},
-			archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+			&cli.StringFlag{Name: "from", Usage: "another `ARCHIVE`; the same as --archive"},
+		}, readFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: a.restore,
 	}
 }
@@ -51,11 +51,7 @@ func (a *app) restore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	location := c.String("archive")
-	if from := c.String("from"); from != "" {
-		location = from
-	}
-	f, err := a.readArchive(location)
+	f, err := a.readArchiveAt(c, cmp.Or(c.String("from"), c.String("archive")))
 	if err != nil {
 		return err
 	}

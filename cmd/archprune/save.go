@@ -25,7 +25,7 @@ func (a *app) saveCommand() *cli.Command {
 		ArgsUsage: "[PATTERN...]",
 		Description: `   Archives the images that match a PATTERN, such as 'demo-api:*', or without
    one every tagged image. Layers that the archive has are not stored again.`,
-		Flags: slices.Concat([]cli.Flag{archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		Flags: slices.Concat(writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			patterns, err := selector.ParsePatterns(c.Args().Slice())
 			if err != nil {
@@ -71,7 +71,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 		Flags: slices.Concat(selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
-			tableFlag(), archiveFlag()}, engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+			tableFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			eng, err := a.engine(c)
 			if err != nil {
@@ -157,7 +157,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	defer progress.Close()
 	var arch prune.Archive = noArchive{}
 	if len(plan.With(selector.Archive)) > 0 {
-		f, err := a.writeArchive(c.String("archive"))
+		f, err := a.writeArchive(c)
 		if err != nil {
 			return err
 		}

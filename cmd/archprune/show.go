@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,9 @@ func (a *app) showCommand() *cli.Command {
 		Usage:       "show one archived image: names, layers, origin, cost",
 		ArgsUsage:   "REFERENCE|ID",
 		Description: `   A reference means its newest archived image; an image ID may be shortened.`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`"},
-			jsonFlag(), archiveFlag()},
+			jsonFlag()}, readFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("show takes one reference or image ID, but got %d: 'archprune list' shows what there is", c.NArg())
@@ -29,7 +30,7 @@ func (a *app) showCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			f, err := a.readArchive(c.String("archive"))
+			f, err := a.readArchive(c)
 			if err != nil {
 				return err
 			}

@@ -25,13 +25,13 @@ func (a *app) verifyCommand() *cli.Command {
 		Description: `   Reads each blob once, hashes it, decompresses it, and compares layers and
    configs with what each image's identity rests on. Without arguments all of
    the archive is read. Damage ends with exit status 4.`,
-		Flags:  []cli.Flag{archiveFlag(), progressFlag(), jsonFlag()},
+		Flags:  slices.Concat(readFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: a.verify,
 	}
 }
 
 func (a *app) verify(c *cli.Context) error {
-	f, err := a.readArchive(c.String("archive"))
+	f, err := a.readArchive(c)
 	if err != nil {
 		return err
 	}

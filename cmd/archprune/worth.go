@@ -21,7 +21,7 @@ type worth struct {
 }
 
 // estimate looks up what the archive, which may be nil, has already.
-func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, path string) (worth, error) {
+func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, at place) (worth, error) {
 	w := worth{Freed: plan.Reclaimable()}
 	have := map[digest.Digest]bool{}
 	if f != nil {
@@ -45,7 +45,7 @@ func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, path 
 			have[id] = true
 		}
 	}
-	w.SameDisk = sameDisk(plan.Snapshot.Engine.RootDir, path)
+	w.SameDisk = at.local() && sameDisk(plan.Snapshot.Engine.RootDir, at.path)
 	return w, nil
 }
 

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/adrg/xdg"
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+)
+
+// readFlags belong to commands that need an archive which is there.
+func readFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
+			Usage: "where the `ARCHIVE` is: a folder", DefaultText: defaultArchive()},
+	}
+}
+
+// writeFlags belong to commands that add to an archive, or make one.
+func writeFlags() []cli.Flag { return readFlags() }
+
+func defaultArchive() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/archprune"
+	}
+	return filepath.Join(xdg.DataHome, "archprune")
+}
+
+// place is where --archive says that an archive is.
+type place struct {
+	kind      placeKind
+	path      string // a folder
+	byDefault bool   // nobody named it
+}
+
+// placeKind is what stands before the colon of --archive.
+type placeKind string
+
+const folderPlace placeKind = "oci"
+
+// parsePlace reads --archive, its environment variable, or nothing.
+func parsePlace(value string) (place, error) {
+	if value == "" {
+		return place{kind: folderPlace, path: defaultArchive(), byDefault: true}, nil
+	}
+	kind, rest, ok := strings.Cut(value, ":")
+	if !ok || strings.ContainsRune(kind, filepath.Separator) || kind == "." {
+		return place{kind: folderPlace, path: value}, nil
+	}
+	if placeKind(kind) == folderPlace && rest != "" {
+		return place{kind: folderPlace, path: rest}, nil
+	}
+	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback", value)
+}
+
+// local reports whether the archive is in this host's file system.
+func (p place) local() bool { return p.kind == folderPlace }
+
+// archiveOptions is what the flags of a command say of any archive.
+func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
+
+func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
+	opts, err := archiveOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	return archive.OpenFolder(at.path, opts)
+}
+
+func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
+	opts, err := archiveOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	if at.byDefault { // its parents are ours to make
+		if err := os.MkdirAll(filepath.Dir(at.path), 0o755); err != nil {
+			return nil, fmt.Errorf("creating archive: %w", err)
+		}
+	}
+	return archive.CreateFolder(at.path, opts)
+}
+
+// readArchive opens the archive that a command is told, which must exist.
+func (a *app) readArchive(c *cli.Context) (*archive.Archive, error) {
+	return a.readArchiveAt(c, c.String("archive"))
+}
+
+func (a *app) readArchiveAt(c *cli.Context, value string) (*archive.Archive, error) {
+	at, err := parsePlace(value)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.open(c, at)
+	if errors.Is(err, archive.ErrNoArchive) {
+		return nil, fmt.Errorf("%w; 'archprune save' makes an archive, --archive or ARCHPRUNE_ARCHIVE names another", err)
+	}
+	return f, elsewhere(err)
+}
+
+// writeArchive opens the archive that a command is told, or makes it.
+func (a *app) writeArchive(c *cli.Context) (*archive.Archive, error) {
+	return a.writeArchiveAt(c, c.String("archive"))
+}
+
+func (a *app) writeArchiveAt(c *cli.Context, value string) (*archive.Archive, error) {
+	at, err := parsePlace(value)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.create(c, at)
+	return f, elsewhere(err)
+}
+
+// elsewhere says what to do where an archive can't be written or read.
+func elsewhere(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w; --archive or ARCHPRUNE_ARCHIVE names another place", err)
+	}
+	return err
+}
