@@ -108,6 +108,9 @@ func (f *folder) Confirm(_ context.Context, r *Record) error {
 			return err
 		}
 	}
+	if err := syncFile(f.signaturePath(r.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return errors.Join(f.fsys.SyncDir(f.join(blobsDir)), f.fsys.SyncDir(f.join(recordsDir)))
 }
 
