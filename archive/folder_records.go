@@ -140,6 +140,32 @@ func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
 	return f.fsys.SyncDir(f.join(recordsDir))
 }
 
+// sweepSignatures removes signatures whose record was never written, because
+// the run was killed in between. Those of another host may be in between now.
+func (f *folder) sweepSignatures() error {
+	entries, err := os.ReadDir(f.join(recordsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), signatureSuffix)
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if _, err := os.Lstat(f.recordPath(name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || time.Since(info.ModTime()) < strandedAfter {
+			continue
+		}
+		if err := f.fsys.Remove(f.signaturePath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *folder) markPath(m Mark) string {
 	return filepath.Join(f.path, marksDir, string(m.Kind)+"-"+m.Record+".json")
 }

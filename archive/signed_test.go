@@ -314,3 +314,27 @@ func TestForgottenForgery(t *testing.T) {
 		t.Errorf("bad %v, forgotten %v, records %v", c.Bad, c.Forgotten, c.Records)
 	}
 }
+
+// TestSignatureWithoutARecord is left by a run that was killed between the two.
+func TestSignatureWithoutARecord(t *testing.T) {
+	s := newSignedArchive(t)
+	long := time.Now().Add(-48 * time.Hour)
+	for _, name := range []string{s.path("old") + ".sig", s.path("fresh") + ".sig", s.path(s.one.Name()) + ".sig"} {
+		if !strings.Contains(name, s.one.Name()) {
+			mustWrite(t, name, []byte("x"))
+		}
+		if !strings.Contains(name, "fresh") {
+			if err := os.Chtimes(name, long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Prepare(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"old": false, "fresh": true, s.one.Name(): true} {
+		if _, err := os.Stat(s.path(name) + ".sig"); (err == nil) != want {
+			t.Errorf("%s.json.sig: there is %v, want %v", name, err == nil, want)
+		}
+	}
+}
