@@ -109,7 +109,7 @@ func isKeyType(word string) bool {
 }
 
 func parseKey(kind, rest string) (trusted, error) {
-	if kind == ssh.InsecureKeyAlgoDSA { // which the library may stop to know
+	if kind == typeDSA {
 		return trusted{}, errDSA
 	}
 	encoded, comment := cutWord(rest)

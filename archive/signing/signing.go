@@ -47,6 +47,9 @@ func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marsha
 // minRSABits is what OpenSSH and NIST ask for.
 const minRSABits = 2048
 
+// typeDSA is how such a key calls itself; the library means to forget it.
+const typeDSA = "ssh-dss"
+
 var errDSA = errors.New("DSA keys are too weak: make a key by ssh-keygen -t ed25519")
 
 // strong is an error for a key whose signatures prove little, or that is not a
@@ -55,7 +58,7 @@ func strong(public ssh.PublicKey) error {
 	if _, ok := public.(*ssh.Certificate); ok {
 		return errors.New("certificates are not taken here: give the plain key")
 	}
-	if public.Type() == ssh.InsecureKeyAlgoDSA {
+	if public.Type() == typeDSA {
 		return errDSA
 	}
 	if c, ok := public.(ssh.CryptoPublicKey); ok {

@@ -415,3 +415,13 @@ func TestIdentify(t *testing.T) {
 		t.Errorf("of nothing: %v", err)
 	}
 }
+
+func BenchmarkCheck(b *testing.B) {
+	key := newKey(b, "ops@example.com")
+	trust, signature, now := newTrust(b, key+".pub"), signed(b, key, record), time.Now()
+	for b.Loop() {
+		if err := trust.Check(record, signature, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
