@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/archprune/archprune/internal/durable"
 )
 
@@ -65,11 +67,17 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
 		return fail(fmt.Errorf("making blobs durable: %w", err))
 	}
+	var writing errgroup.Group
+	writing.SetLimit(maxSmallWrites)
 	for i, e := range entries {
-		if err := f.writeRecord(e); err != nil {
-			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
-		}
+		writing.Go(func() error {
+			if err := f.writeRecord(e); err != nil {
+				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
+			}
+			return nil
+		})
 	}
+	writing.Wait()
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
 		return fail(fmt.Errorf("making records durable: %w", err))
 	}

@@ -61,10 +61,17 @@ func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) 
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
-	results := make([]Ingested, len(images))
+	results, assemblies := make([]Ingested, len(images)), make([]*assembly, len(images))
 	for i, img := range images {
-		results[i].Image = img
-		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
+		a := in.newAssembly()
+		results[i].Image, assemblies[i] = img, a
+		results[i].Record, results[i].Err = a.assemble(img, info)
+	}
+	in.small.wait()
+	for i, a := range assemblies {
+		if err := a.settle(results[i].Record); err != nil && results[i].Err == nil {
+			results[i].Record, results[i].Err = nil, err
+		}
 	}
 	return results, in.a.commit(in.ctx, results)
 }
@@ -75,6 +82,7 @@ type ingest struct {
 	ctx        context.Context
 	compressor *compressor
 	background *errgroup.Group
+	small      *smallBlobs
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
 	aliases    map[string]digest.Digest
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
@@ -106,7 +114,7 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{},
+	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
 		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
