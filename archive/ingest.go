@@ -263,7 +263,7 @@ func (in *ingest) readMetadata(r io.Reader) (*file, error) {
 // what its name claims.
 func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias string) (*file, error) {
 	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, onlyReader{r}, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(sum, r); err != nil {
 		return nil, err
 	}
 	file := &file{digest: sum.Digest(), size: sum.Size(), stored: stored, alias: alias}
@@ -272,9 +272,6 @@ func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias s
 	}
 	return file, nil
 }
-
-// onlyReader hides WriteTo, so that the copy uses the buffer it is given.
-type onlyReader struct{ io.Reader }
 
 // store takes an entry whose content the archive lacks, as far as its name
 // tells. What the content is shows when it is read back from the disk, which
@@ -307,7 +304,7 @@ func (in *ingest) copy(blob BlobWriter, r io.Reader, size int64, compress bool) 
 		out, closed = w, w.Close
 	}
 	sticky := &stickyWriter{w: out}
-	_, readErr = io.CopyBuffer(sticky, onlyReader{r}, make([]byte, 1<<20))
+	_, readErr = copyAll(sticky, r)
 	return errors.Join(sticky.err, closed()), readErr
 }
 
