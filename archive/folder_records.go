@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/archprune/archprune/internal/durable"
 )
 
@@ -62,27 +64,46 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 		}
 		return failed
 	}
+	blobs := f.safeBlobs.take()
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
 		return fail(fmt.Errorf("making blobs durable: %w", err))
 	}
+	f.safeBlobs.settle(blobs)
+	var writing errgroup.Group
+	writing.SetLimit(maxSmallWrites)
 	for i, e := range entries {
-		if err := f.writeRecord(e); err != nil {
-			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
-		}
+		writing.Go(func() error {
+			if err := f.writeRecord(e); err != nil {
+				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
+			}
+			return nil
+		})
 	}
+	writing.Wait()
+	records := f.safeRecords.take()
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
 		return fail(fmt.Errorf("making records durable: %w", err))
 	}
+	f.safeRecords.settle(records)
 	return failed
 }
 
 func (f *folder) writeRecord(e Entry) error {
 	if e.Signature != nil {
-		if err := f.write(f.signaturePath(e.Record.name), e.Signature); err != nil {
+		if err := f.writeSealed(f.signaturePath(e.Record.name), e.Signature); err != nil {
 			return err
 		}
 	}
-	return f.write(f.recordPath(e.Record.name), e.Data)
+	return f.writeSealed(f.recordPath(e.Record.name), e.Data)
+}
+
+func (f *folder) writeSealed(path string, data []byte) error {
+	if err := f.write(path, data); err != nil {
+		return err
+	}
+	version, err := versionOf(path)
+	f.safeRecords.seal(path, version)
+	return err
 }
 
 // write makes a file whose name is not durable yet.
@@ -103,15 +124,44 @@ func (f *folder) write(name string, data []byte) error {
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
-	for _, name := range append([]string{f.recordPath(r.name)}, f.blobPaths(r)...) {
-		if err := syncFile(name); err != nil {
+	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
+		f.confirm(f.safeRecords, f.join(recordsDir), f.recordPaths(r)...))
+}
+
+// confirm makes files of one folder durable, unless this process knows that
+// they are.
+func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error {
+	synced := map[string]string{}
+	for _, path := range paths {
+		version, err := versionOf(path)
+		if err != nil {
 			return err
 		}
+		if safe.has(path, version) {
+			continue
+		}
+		if err := syncFile(path); err != nil {
+			return err
+		}
+		synced[path] = version
 	}
-	if err := syncFile(f.signaturePath(r.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if len(synced) == 0 {
+		return nil
+	}
+	if err := f.fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	return errors.Join(f.fsys.SyncDir(f.join(blobsDir)), f.fsys.SyncDir(f.join(recordsDir)))
+	safe.settle(synced)
+	return nil
+}
+
+// recordPaths are a record's files: a signature is one where it is there.
+func (f *folder) recordPaths(r *Record) []string {
+	paths := []string{f.recordPath(r.name)}
+	if _, err := os.Lstat(f.signaturePath(r.name)); err == nil {
+		paths = append(paths, f.signaturePath(r.name))
+	}
+	return paths
 }
 
 func (f *folder) blobPaths(r *Record) []string {
