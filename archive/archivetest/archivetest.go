@@ -36,11 +36,21 @@ type Place interface {
 type Change func(stored []byte) []byte
 
 // kind makes a new, empty archive of the kind under test.
-type kind func(t testing.TB) Place
+type kind func(t testing.TB) *place
+
+// place is a Place and the handles on its archive.
+type place struct {
+	Place
+	handles []handle
+}
 
 // Run runs the whole suite. Create makes a new, empty archive, which goes when
 // the test ends.
 func Run(t *testing.T, create func(t testing.TB) Place) {
+	fresh := func(t testing.TB) *place {
+		t.Helper()
+		return &place{Place: create(t)}
+	}
 	for _, group := range []struct {
 		name  string
 		tests []test
@@ -52,10 +62,14 @@ func Run(t *testing.T, create func(t testing.TB) Place) {
 		{"give back", giveBackTests},
 		{"marks", markTests},
 		{"removal", removalTests},
+		{"signatures", signatureTests},
+		{"head only", headOnlyTests},
+		{"faults", faultTests},
+		{"together", togetherTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, tt := range group.tests {
-				t.Run(tt.name, func(t *testing.T) { tt.run(t, create) })
+				t.Run(tt.name, func(t *testing.T) { tt.run(t, fresh) })
 			}
 		})
 	}

@@ -180,5 +180,5 @@ func manyRecords(t *testing.T, create kind) {
 		}
 		fresh.sound(t, r, images[i].Image)
 	}
-	tidy(t, p, h, fresh)
+	tidy(t, p)
 }

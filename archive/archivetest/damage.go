@@ -67,17 +67,17 @@ func blobDamage(t *testing.T, create kind) {
 
 // checkDamage expects blob d of the first record to be bad, and the second
 // record to be good.
-func checkDamage(t testing.TB, p Place, s save, records []*archive.Record, d digest.Digest) {
+func checkDamage(t testing.TB, p *place, s save, records []*archive.Record, d digest.Digest) {
 	t.Helper()
 	h := other(t, p)
 	receipt, err := h.Verify(t.Context(), records[0], s.images[0], s.info.Store)
-	if !names1(err, d) {
+	if !namesOnly(err, d) {
 		t.Errorf("Verify = %v, want damage of %s", err, d)
 	}
 	if receipt.Proves(s.images[0], s.info.Store) == nil {
 		t.Error("a receipt was given for a damaged image")
 	}
-	if err := other(t, p).Check(t.Context(), records[0], nil); !names1(err, d) {
+	if err := other(t, p).Check(t.Context(), records[0], nil); !namesOnly(err, d) {
 		t.Errorf("Check = %v, want damage of %s", err, d)
 	}
 	h.sound(t, records[1], s.images[1])
@@ -92,8 +92,8 @@ func checkDamage(t testing.TB, p Place, s save, records []*archive.Record, d dig
 	}
 }
 
-// names1 reports whether an error names the blob as damaged, and no other.
-func names1(err error, d digest.Digest) bool {
+// namesOnly reports whether an error names the blob as damaged, and no other.
+func namesOnly(err error, d digest.Digest) bool {
 	var damaged *archive.DamageError
 	return errors.As(err, &damaged) && len(damaged.Blobs) == 1 && damaged.Blobs[0].Digest == d
 }
@@ -118,7 +118,7 @@ func damageAfterProof(t *testing.T, create kind) {
 			if err == nil && before.Version == "" && after.Size == before.Size {
 				t.Skip("nothing but reading tells here that the blob is another")
 			}
-			if _, err := h.Verify(t.Context(), r, img, r.Store); !names1(err, d) {
+			if _, err := h.Verify(t.Context(), r, img, r.Store); !namesOnly(err, d) {
 				t.Errorf("Verify = %v, want damage of %s", err, d)
 			}
 		})

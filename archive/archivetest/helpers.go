@@ -22,16 +22,17 @@ type handle struct {
 	store archive.Storage
 }
 
-func open(t testing.TB, p Place, opts archive.Options) handle {
+func open(t testing.TB, p *place, opts archive.Options) handle {
 	t.Helper()
 	store := p.Open(t)
 	h := handle{archive.New(store, opts), store}
+	p.handles = append(p.handles, h)
 	t.Cleanup(func() { h.close(t) })
 	return h
 }
 
 // other is the archive as another process sees it.
-func other(t testing.TB, p Place) handle {
+func other(t testing.TB, p *place) handle {
 	t.Helper()
 	return open(t, p, archive.Options{})
 }
@@ -151,10 +152,10 @@ func (h handle) sound(t testing.TB, r *archive.Record, img engine.Image) {
 	}
 }
 
-// tidy closes all that has the archive open and looks for what is left.
-func tidy(t testing.TB, p Place, handles ...handle) {
+// tidy closes all handles and looks for what is left.
+func tidy(t testing.TB, p *place) {
 	t.Helper()
-	for _, h := range handles {
+	for _, h := range p.handles {
 		h.close(t)
 	}
 	for _, name := range p.Leftovers(t) {

@@ -54,7 +54,7 @@ func ingestForms(t *testing.T, create kind) {
 			if one, two := records[0].Contents[0].Layers[0], records[1].Contents[0].Layers[0]; one.Stored.Digest != two.Stored.Digest {
 				t.Errorf("the shared layer is stored twice: %s and %s", one.Stored.Digest, two.Stored.Digest)
 			}
-			tidy(t, p, h, fresh)
+			tidy(t, p)
 		})
 	}
 }
@@ -213,7 +213,7 @@ func largeLayer(t *testing.T, create kind) {
 			if got := digest.FromBytes(files["blobs/sha256/"+want.Encoded()]); got != want {
 				t.Errorf("the layer comes back as %s, want %s", got, want)
 			}
-			tidy(t, p, h, fresh)
+			tidy(t, p)
 		})
 	}
 }
@@ -234,7 +234,7 @@ func fails(t *testing.T, create kind, ctx context.Context, stream io.Reader, s s
 	if c := fresh.catalog(t); len(c.Records) != 1 || c.Records[0].Name() != kept.Name() || len(c.Bad) != 0 {
 		t.Errorf("the catalog has %v, and %v as bad", names(c.Records), c.Bad)
 	}
-	tidy(t, p, h, fresh)
+	tidy(t, p)
 	next := other(t, p)
 	if err := next.Prepare(t.Context()); err != nil {
 		t.Fatalf("Prepare: %v", err)
@@ -243,7 +243,7 @@ func fails(t *testing.T, create kind, ctx context.Context, stream io.Reader, s s
 		next.sound(t, r, s.images[i])
 	}
 	next.sound(t, kept, img)
-	tidy(t, p, next)
+	tidy(t, p)
 }
 
 // twoImages have layers of some length, so that a stream can end within them.
@@ -313,7 +313,7 @@ func oneBadImage(t *testing.T, create kind) {
 		t.Errorf("the catalog has %v", names(c.Records))
 	}
 	fresh.sound(t, fresh.find(t, "good:1"), good.Image)
-	tidy(t, p, h, fresh)
+	tidy(t, p)
 }
 
 // otherLayers: what the stream says of itself is consistent, but it is not what

@@ -36,7 +36,7 @@ func (h handle) unmark(t testing.TB, m archive.Mark) {
 }
 
 // checkMarks compares all marks of an archive, as another process sees them.
-func checkMarks(t testing.TB, p Place, want ...archive.Mark) {
+func checkMarks(t testing.TB, p *place, want ...archive.Mark) {
 	t.Helper()
 	got, err := other(t, p).store.Marks(t.Context())
 	if err != nil {
@@ -74,7 +74,7 @@ func markAndUnmark(t *testing.T, create kind) {
 	h.unmark(t, forgottenA)
 	h.unmark(t, pinnedB)
 	checkMarks(t, p)
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 func markTwice(t *testing.T, create kind) {

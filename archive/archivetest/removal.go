@@ -53,7 +53,7 @@ func removeRecord(t *testing.T, create kind) {
 	}
 	again := h.ingest(t, classic(t, a))[0] // the same image, as if it had never been there
 	other(t, p).sound(t, again, a.Image)
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 func removeSigned(t *testing.T, create kind) {
@@ -67,11 +67,11 @@ func removeSigned(t *testing.T, create kind) {
 	if err != nil || len(listed) != 0 {
 		t.Errorf("Records = %v, %v", listed, err)
 	}
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 // collector runs a test where the storage frees space itself.
-func collector(run func(t *testing.T, p Place, h handle, c archive.Collector)) func(t *testing.T, create kind) {
+func collector(run func(t *testing.T, p *place, h handle, c archive.Collector)) func(t *testing.T, create kind) {
 	return func(t *testing.T, create kind) {
 		p := create(t)
 		h := other(t, p)
@@ -80,7 +80,7 @@ func collector(run func(t *testing.T, p Place, h handle, c archive.Collector)) f
 			t.Skip("this storage frees no space itself")
 		}
 		run(t, p, h, c)
-		tidy(t, p, h)
+		tidy(t, p)
 	}
 }
 
@@ -99,7 +99,7 @@ func unnamed(t testing.TB, h handle) ([]byte, archive.BlobInfo) {
 	return data, info
 }
 
-func listBlobs(t *testing.T, p Place, h handle, c archive.Collector) {
+func listBlobs(t *testing.T, p *place, h handle, c archive.Collector) {
 	_, lone := unnamed(t, h)
 	want := map[digest.Digest]int64{lone.Digest: lone.Size}
 	base := Layer(t, "base")
@@ -125,7 +125,7 @@ func listBlobs(t *testing.T, p Place, h handle, c archive.Collector) {
 	}
 }
 
-func removeBlob(t *testing.T, p Place, h handle, c archive.Collector) {
+func removeBlob(t *testing.T, p *place, h handle, c archive.Collector) {
 	_, lone := unnamed(t, h)
 	r, img := h.ingestOne(t, "a:1", "a")
 	asked := false
@@ -145,14 +145,14 @@ func removeBlob(t *testing.T, p Place, h handle, c archive.Collector) {
 	other(t, p).sound(t, r, img)
 }
 
-func removeUnknown(t *testing.T, _ Place, _ handle, c archive.Collector) {
+func removeUnknown(t *testing.T, _ *place, _ handle, c archive.Collector) {
 	freed, err := c.RemoveBlob(t.Context(), digest.FromString("unknown"), time.Now(), no)
 	if err != nil || freed != 0 {
 		t.Errorf("RemoveBlob = %d, %v", freed, err)
 	}
 }
 
-func removeTouched(t *testing.T, p Place, h handle, c archive.Collector) {
+func removeTouched(t *testing.T, p *place, h handle, c archive.Collector) {
 	data, written := unnamed(t, h)
 	if written.Used.IsZero() {
 		t.Fatal("the storage frees space, but does not know when a blob was used")
@@ -182,7 +182,7 @@ func removeTouched(t *testing.T, p Place, h handle, c archive.Collector) {
 	stays(touched.Used)
 }
 
-func removeNamed(t *testing.T, p Place, h handle, c archive.Collector) {
+func removeNamed(t *testing.T, p *place, h handle, c archive.Collector) {
 	r, img := h.ingestOne(t, "a:1", "a")
 	for _, b := range r.Blobs {
 		freed, err := c.RemoveBlob(t.Context(), b.Digest, time.Now().Add(time.Hour), yes)
@@ -194,7 +194,7 @@ func removeNamed(t *testing.T, p Place, h handle, c archive.Collector) {
 	other(t, p).sound(t, r, img)
 }
 
-func removeUnsure(t *testing.T, p Place, h handle, c archive.Collector) {
+func removeUnsure(t *testing.T, p *place, h handle, c archive.Collector) {
 	data, lone := unnamed(t, h)
 	unsure := errors.New("the records can't be read")
 	freed, err := c.RemoveBlob(t.Context(), lone.Digest, time.Now().Add(time.Hour), func(context.Context) (bool, error) { return false, unsure })
@@ -217,7 +217,7 @@ func removeUnsure(t *testing.T, p Place, h handle, c archive.Collector) {
 
 // removeMeanwhile: another process stores the image while its blobs are on
 // their way out.
-func removeMeanwhile(t *testing.T, p Place, h handle, c archive.Collector) {
+func removeMeanwhile(t *testing.T, p *place, h handle, c archive.Collector) {
 	r, img := h.ingestOne(t, "a:1", "a")
 	if err := h.RemoveRecord(t, r); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func storageEmpty(t *testing.T, create kind) {
 	if c := h.catalog(t); len(c.Records)+len(c.Forgotten)+len(c.Bad)+len(c.Marks) != 0 {
 		t.Errorf("the catalog is %+v", c)
 	}
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 func unknownBlob(t *testing.T, create kind) {
@@ -202,7 +202,7 @@ func cancelBlob(t *testing.T, create kind) {
 	if _, err := h.store.Stat(t.Context(), digest.FromString("sealed")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Stat of a cancelled blob: %v", err)
 	}
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 func cancelAfterPublish(t *testing.T, create kind) {
@@ -219,7 +219,7 @@ func cancelAfterPublish(t *testing.T, create kind) {
 	if got := other(t, p).blob(t, digest.FromBytes(data)); !bytes.Equal(got, data) {
 		t.Errorf("the blob is %q", got)
 	}
-	tidy(t, p, h)
+	tidy(t, p)
 }
 
 func publishAgain(t *testing.T, create kind) {
@@ -236,7 +236,7 @@ func publishAgain(t *testing.T, create kind) {
 	if got := a.blob(t, digest.FromBytes(data)); !bytes.Equal(got, data) {
 		t.Errorf("the blob has %d bytes of %d, or others", len(got), len(data))
 	}
-	tidy(t, p, a, b)
+	tidy(t, p)
 }
 
 func touchBlob(t *testing.T, create kind) {
@@ -356,5 +356,5 @@ func prepareTwice(t *testing.T, create kind) {
 			h.close(t)
 		}
 	}
-	tidy(t, p, h)
+	tidy(t, p)
 }
