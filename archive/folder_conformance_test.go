@@ -1,10 +1,10 @@
 package archive_test
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -28,11 +28,11 @@ type folderPlace struct{ path string }
 
 func (p folderPlace) Open(t testing.TB) archive.Storage {
 	t.Helper()
-	store, err := archive.FolderStorage(p.path, archive.Options{})
+	a, err := archive.OpenFolder(p.path, archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return store
+	return archive.StorageOf(a)
 }
 
 func (p folderPlace) ChangeBlob(t testing.TB, d digest.Digest, change archivetest.Change) {
@@ -62,15 +62,23 @@ func (p folderPlace) change(t testing.TB, name string, change archivetest.Change
 	}
 }
 
+// Leftovers are temporary files, and signatures of no record.
 func (p folderPlace) Leftovers(t testing.TB) []string {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(p.path, "archprune/tmp"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
+	left := p.list(t, "archprune/tmp/*")
+	for _, name := range p.list(t, "archprune/records/*.sig") {
+		if _, err := os.Stat(filepath.Join(p.path, strings.TrimSuffix(name, ".sig"))); err != nil {
+			left = append(left, name)
+		}
 	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, filepath.Join("archprune/tmp", e.Name()))
+	return left
+}
+
+func (p folderPlace) list(t testing.TB, pattern string) []string {
+	t.Helper()
+	names, err := fs.Glob(os.DirFS(p.path), pattern)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return names
 }

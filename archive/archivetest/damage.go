@@ -37,6 +37,7 @@ var damageTests = []test{
 	{"of a blob is found", blobDamage},
 	{"of a blob is found by who has proven it", damageAfterProof},
 	{"of a blob is mended by the next save", damageMended},
+	{"of a blob is never vouched for by a save that finds it there", damageReused},
 	{"of a record is named and hides no other", recordDamage},
 	{"of a newer record brings back no older one", newerRecordDamage},
 	{"of a record that is gone", recordGone},
@@ -142,6 +143,36 @@ func damageMended(t *testing.T, create kind) {
 				}
 				again, _ := fresh.ingestOne(t, "demo-api:1", "one")
 				fresh.sound(t, again, img)
+				later := other(t, p)
+				later.sound(t, again, img)
+				later.sound(t, r, img)
+			})
+		}
+	}
+}
+
+// damageReused is what a run meets that has not verified before: a save may take
+// a damaged layer for "already there", but then no receipt is to be had, and the
+// next save stores it again. A config or manifest it finds to be bad itself.
+func damageReused(t *testing.T, create kind) {
+	for name, damage := range damages {
+		for i := range 3 { // config, layer, manifest
+			t.Run(fmt.Sprintf("%s/blob %d", name, i), func(t *testing.T) {
+				p := create(t)
+				h := other(t, p)
+				r, img := h.ingestOne(t, "demo-api:1", "one")
+				h.close(t)
+				d := r.Blobs[i].Digest
+				p.ChangeBlob(t, d, damage)
+				next := other(t, p)
+				again, _ := next.ingestOne(t, "demo-api:1", "one")
+				if d != r.Contents[0].Layers[0].Stored.Digest {
+					next.sound(t, again, img)
+				} else if receipt, err := next.Verify(t.Context(), again, img, r.Store); err != nil && receipt.Proves(img, r.Store) == nil {
+					t.Error("there is an error and a receipt")
+				}
+				again, _ = next.ingestOne(t, "demo-api:1", "one")
+				next.sound(t, again, img)
 				later := other(t, p)
 				later.sound(t, again, img)
 				later.sound(t, r, img)

@@ -18,20 +18,31 @@ import (
 var faultTests = []test{
 	{"any one call fails", oneCallFails},
 	{"all calls from one on fail", allCallsFail},
+	{"what is written is not what was given", writesGoWrong},
 }
 
-// faulty is a storage of which the n-th call fails, and where lasting all that
-// follow too.
-type faulty struct {
-	archive.Storage
+// faults say which calls of a storage fail: the n-th, and where lasting all that
+// follow. Where silent, writes are all that counts, and the n-th of them writes
+// other bytes without a word.
+type faults struct {
 	n       int64
 	lasting bool
-	calls   atomic.Int64
+	silent  bool
+}
+
+// faulty is a storage with faults.
+type faulty struct {
+	archive.Storage
+	faults
+	calls atomic.Int64
 }
 
 var errFault = errors.New("input/output error")
 
 func (f *faulty) fault() error {
+	if f.silent {
+		return nil
+	}
 	if n := f.calls.Add(1); n == f.n || f.lasting && n > f.n {
 		return fmt.Errorf("call %d: %w", n, errFault)
 	}
@@ -98,6 +109,9 @@ type faultyWriter struct {
 }
 
 func (w faultyWriter) Write(b []byte) (int, error) {
+	if w.f.silent && w.f.calls.Add(1) == w.f.n {
+		b = flipped(b)
+	}
 	if err := w.f.fault(); err != nil {
 		n, _ := w.BlobWriter.Write(b[:len(b)/2])
 		return n, err
@@ -126,28 +140,38 @@ func (w faultyWriter) Publish(ctx context.Context, d ocispec.Descriptor) (archiv
 	return w.BlobWriter.Publish(ctx, d)
 }
 
-func oneCallFails(t *testing.T, create kind) { callsFail(t, create, false) }
-func allCallsFail(t *testing.T, create kind) { callsFail(t, create, true) }
+func oneCallFails(t *testing.T, create kind)  { callsFail(t, create, faults{}) }
+func allCallsFail(t *testing.T, create kind)  { callsFail(t, create, faults{lasting: true}) }
+func writesGoWrong(t *testing.T, create kind) { callsFail(t, create, faults{silent: true}) }
 
 // callsFail lets each call in turn fail during a save and its verification.
 // Whatever comes of it, an image for which there is a receipt comes back.
-func callsFail(t *testing.T, create kind, lasting bool) {
+func callsFail(t *testing.T, create kind, how faults) {
 	base := Layer(t, "base")
-	s := containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base))
-	p, reached := create(t), true
-	for n := int64(1); reached; n++ {
-		if p = create(t); n > 1000 {
-			t.Fatal("a save takes more than 1000 calls")
-		}
-		if n%2 == 0 { // in an archive that has some of it
-			other(t, p).ingest(t, containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-web:1", base)))
-		}
-		store := &faulty{Storage: p.Open(t), n: n, lasting: lasting}
-		saveWithFaults(t, p, store, s)
-		reached = store.calls.Load() >= n
-		if t.Failed() {
-			t.Fatalf("the fault was call %d", n)
-		}
+	images := []Image{NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base)}
+	first := NewImage(t, "demo-web:1", base)
+	for _, s := range [][2]save{
+		{classic(t, images...)},
+		{containerd(t, ocispec.MediaTypeImageLayer, images...), containerd(t, ocispec.MediaTypeImageLayer, first)}, // in an archive that has some of it
+	} {
+		t.Run(string(s[0].info.Store), func(t *testing.T) {
+			for n, reached := int64(1), true; reached; n++ {
+				p := create(t)
+				if len(s[1].images) > 0 {
+					other(t, p).ingest(t, s[1])
+				}
+				how.n = n
+				store := &faulty{Storage: p.Open(t), faults: how}
+				saveWithFaults(t, p, store, s[0])
+				reached = store.calls.Load() >= n
+				if n == 1 && !reached {
+					t.Error("no fault was reached")
+				}
+				if t.Failed() {
+					t.Fatalf("the fault was call %d", n)
+				}
+			}
+		})
 	}
 }
 

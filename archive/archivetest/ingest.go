@@ -25,6 +25,7 @@ var ingestTests = []test{
 	{"a stream that breaks off", brokenStream},
 	{"cancelled in the middle", cancelledIngest},
 	{"one bad image spoils no other", oneBadImage},
+	{"other content under the name of a known layer", falseName},
 	{"other layers than the engine reports", otherLayers},
 }
 
@@ -314,6 +315,33 @@ func oneBadImage(t *testing.T, create kind) {
 	}
 	fresh.sound(t, fresh.find(t, "good:1"), good.Image)
 	tidy(t, p)
+}
+
+// falseName: a save that says to bring what the archive has, and does not.
+func falseName(t *testing.T, create kind) {
+	known := NewImage(t, "known:1", Layer(t, "known"))
+	for name, s := range forms(t, known) {
+		t.Run(name, func(t *testing.T) {
+			p := create(t)
+			r := other(t, p).ingest(t, s)[0]
+			// Both are layers of one file of as many bytes.
+			lie := bytes.ReplaceAll(s.stream, known.Layers[0], Layer(t, "other"))
+			if bytes.Equal(lie, s.stream) { // a compressed layer
+				blob := other(t, p).blob(t, r.Contents[0].Layers[0].Stored.Digest)
+				lie = bytes.ReplaceAll(s.stream, blob, flipped(blob))
+			}
+			results, err := other(t, p).Ingest(t.Context(), bytes.NewReader(lie), s.images, s.info)
+			if err == nil && results[0].Err == nil {
+				t.Error("it was taken for what its name says")
+			}
+			fresh := other(t, p)
+			if c := fresh.catalog(t); len(c.Records) != 1 {
+				t.Errorf("the catalog has %v", names(c.Records))
+			}
+			fresh.sound(t, r, s.images[0])
+			tidy(t, p)
+		})
+	}
 }
 
 // otherLayers: what the stream says of itself is consistent, but it is not what
