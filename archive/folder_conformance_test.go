@@ -14,17 +14,20 @@ import (
 )
 
 func TestFolderConforms(t *testing.T) {
-	archivetest.Run(t, func(t testing.TB) archivetest.Place {
-		path := filepath.Join(t.TempDir(), "archive")
-		if _, err := archive.CreateFolder(path, archive.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		return folderPlace{path}
-	})
+	archivetest.Run(t, func(t testing.TB) archivetest.Place { return newFolderPlace(t) })
 }
 
 // folderPlace is a folder under test.
 type folderPlace struct{ path string }
+
+func newFolderPlace(t testing.TB) folderPlace {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "archive")
+	if _, err := archive.CreateFolder(path, archive.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return folderPlace{path}
+}
 
 func (p folderPlace) Open(t testing.TB) archive.Storage {
 	t.Helper()

@@ -144,62 +144,49 @@ func oneCallFails(t *testing.T, create kind)  { callsFail(t, create, faults{}) }
 func allCallsFail(t *testing.T, create kind)  { callsFail(t, create, faults{lasting: true}) }
 func writesGoWrong(t *testing.T, create kind) { callsFail(t, create, faults{silent: true}) }
 
-// callsFail lets each call in turn fail during a save and its verification.
-// Whatever comes of it, an image for which there is a receipt comes back.
+// callsFail lets each call in turn fail, in an archive that has some of the
+// images already.
 func callsFail(t *testing.T, create kind, how faults) {
 	base := Layer(t, "base")
-	images := []Image{NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base)}
-	first := NewImage(t, "demo-web:1", base)
-	for _, s := range [][2]save{
-		{classic(t, images...)},
-		{containerd(t, ocispec.MediaTypeImageLayer, images...), containerd(t, ocispec.MediaTypeImageLayer, first)}, // in an archive that has some of it
-	} {
-		t.Run(string(s[0].info.Store), func(t *testing.T) {
-			for n, reached := int64(1), true; reached; n++ {
-				p := create(t)
-				if len(s[1].images) > 0 {
-					other(t, p).ingest(t, s[1])
-				}
-				how.n = n
-				store := &faulty{Storage: p.Open(t), faults: how}
-				saveWithFaults(t, p, store, s[0])
-				reached = store.calls.Load() >= n
-				if n == 1 && !reached {
-					t.Error("no fault was reached")
-				}
-				if t.Failed() {
-					t.Fatalf("the fault was call %d", n)
-				}
-			}
-		})
+	first := containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-web:1", base))
+	s := containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base))
+	for n, reached := int64(1), true; reached; n++ {
+		p := create(t)
+		other(t, p).ingest(t, first)
+		how.n = n
+		store := &faulty{Storage: p.Open(t), faults: how}
+		survive(t, p, store, s)
+		reached = store.calls.Load() >= n
+		if n == 1 && !reached {
+			t.Error("no fault was reached")
+		}
+		if t.Failed() {
+			t.Fatalf("the fault was call %d", n)
+		}
 	}
 }
 
-func saveWithFaults(t testing.TB, p *place, store *faulty, s save) {
+// Survive saves images through a storage of that place which may fail at any
+// call, verifies them, and closes the storage. Then it looks at what is there
+// without faults: each image for which there was a receipt comes back, each
+// record that can be seen is whole, nothing is left that should not be, and the
+// next run succeeds.
+func Survive(t testing.TB, p Place, failing archive.Storage) {
 	t.Helper()
-	h := archive.New(store, archive.Options{})
-	results, err := h.Ingest(t.Context(), bytes.NewReader(s.stream), s.images, s.info)
-	if err != nil {
-		results = nil
-	}
-	proven := map[int]*archive.Record{}
-	for i, r := range results {
-		if r.Err != nil {
-			continue
-		}
-		if receipt, err := h.Verify(t.Context(), r.Record, s.images[i], s.info.Store); err == nil {
-			if err := receipt.Proves(s.images[i], s.info.Store); err != nil {
-				t.Errorf("the receipt proves nothing: %v", err)
-			}
-			proven[i] = r.Record
-		}
-	}
-	if err := h.Close(); err != nil && !errors.Is(err, errFault) {
-		t.Errorf("Close: %v", err)
-	}
+	base := Layer(t, "base")
+	one, two := NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base)
+	survive(t, &place{Place: p}, failing, classic(t, one, two))
+}
+
+func survive(t testing.TB, p *place, failing archive.Storage, s save) {
+	t.Helper()
+	proven := attempt(t, archive.New(failing, archive.Options{}), s)
 	fresh := other(t, p)
 	for i, r := range proven {
 		fresh.sound(t, r, s.images[i])
+	}
+	if err := fresh.Prepare(t.Context()); err != nil {
+		t.Errorf("Prepare: %v", err)
 	}
 	c := fresh.catalog(t)
 	for _, r := range c.Records {
@@ -211,4 +198,35 @@ func saveWithFaults(t testing.TB, p *place, store *faulty, s save) {
 		t.Errorf("bad records: %v", c.Bad)
 	}
 	tidy(t, p)
+	next := other(t, p)
+	for i, r := range next.ingest(t, s) {
+		next.sound(t, r, s.images[i])
+	}
+	tidy(t, p)
+}
+
+// attempt saves and verifies as far as that goes, and returns the records for
+// which there is a receipt, by the image's index. It closes the archive.
+func attempt(t testing.TB, a *archive.Archive, s save) map[int]*archive.Record {
+	t.Helper()
+	defer a.Close()
+	results, err := a.Ingest(t.Context(), bytes.NewReader(s.stream), s.images, s.info)
+	if err != nil {
+		return nil
+	}
+	proven := map[int]*archive.Record{}
+	for i, r := range results {
+		if r.Err != nil {
+			continue
+		}
+		receipt, err := a.Verify(t.Context(), r.Record, s.images[i], s.info.Store)
+		if err != nil {
+			continue
+		}
+		if err := receipt.Proves(s.images[i], s.info.Store); err != nil {
+			t.Errorf("the receipt proves nothing: %v", err)
+		}
+		proven[i] = r.Record
+	}
+	return proven
 }
