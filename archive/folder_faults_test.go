@@ -1,6 +1,7 @@
 package archive_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/archive/archivetest"
+	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/internal/durable"
 )
 
@@ -43,6 +45,60 @@ func TestFolderSurvivesLossOfPower(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatAnotherLeftIsMadeDurable: a run uses again what another stored, or
+// vouches for it, that did not live to make it durable.
+func TestWhatAnotherLeftIsMadeDurable(t *testing.T) {
+	base := layerTar(t, "base")
+	images := []testImage{newTestImage(t, "demo-api:1", base, layerTar(t, "one")), newTestImage(t, "demo-api:2", base)}
+	eachOperation(t, func(t *testing.T, p folderPlace, n int) bool {
+		disk := &faultyDisk{at: n, lasting: true}
+		dead := archive.New(p.on(t, disk), archive.Options{})
+		dead.Ingest(t.Context(), bytes.NewReader(classicSave(t, images...)), []engine.Image{images[0].Image, images[1].Image}, classicInfo)
+		dead.Close()
+		reached := disk.reached()
+		disk.mend()
+		a := archive.New(losing{p.on(t, disk), disk, p.path}, archive.Options{})
+		proven := verifyAll(t, a, images)
+		if n%2 == 0 {
+			records := mustIngest(t, a, classicSave(t, images[1]), classicInfo, images[1].Image)
+			if _, err := a.Verify(t.Context(), records[0], images[1].Image, engine.Classic); err != nil {
+				t.Fatal(err)
+			}
+			proven = append(proven, records...)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		fresh := reopen(t, a)
+		for _, r := range proven {
+			if err := fresh.Check(t.Context(), r, nil); err != nil {
+				t.Errorf("after the power is back: %v", err)
+			}
+		}
+		if got := catalogOf(t, fresh).Records; len(got) < len(proven) {
+			t.Errorf("%d records are left of %d that were vouched for", len(got), len(proven))
+		}
+		return reached
+	})
+}
+
+// verifyAll returns the records that are there, each with a receipt.
+func verifyAll(t *testing.T, a *archive.Archive, images []testImage) []*archive.Record {
+	t.Helper()
+	var proven []*archive.Record
+	for _, img := range images {
+		r, ok := catalogOf(t, a).ForImage(img.Image, engine.Classic)
+		if !ok {
+			continue
+		}
+		if _, err := a.Verify(t.Context(), r, img.Image, engine.Classic); err != nil {
+			t.Fatal(err)
+		}
+		proven = append(proven, r)
+	}
+	return proven
 }
 
 func eachOperation(t *testing.T, run func(t *testing.T, p folderPlace, n int) (reached bool)) {
@@ -121,6 +177,13 @@ func (d *faultyDisk) fault() error {
 		return fmt.Errorf("operation %d: %w", d.calls, syscall.ENOSPC)
 	}
 	return nil
+}
+
+// mend ends the faults; what is not durable is not so yet.
+func (d *faultyDisk) mend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at, d.lasting = 0, false
 }
 
 func (d *faultyDisk) reached() bool {
