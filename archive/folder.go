@@ -211,8 +211,10 @@ func (f *folder) ID() string { return f.id }
 
 // Prepare removes what dead runs left.
 func (f *folder) Prepare(context.Context) error {
-	_, err := f.writing()
-	return err
+	if _, err := f.writing(); err != nil {
+		return err
+	}
+	return f.sweepSignatures()
 }
 
 func (f *folder) Close() error {
