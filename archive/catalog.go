@@ -20,7 +20,7 @@ import (
 // Catalog is what an archive held at one moment: its records, newest first.
 type Catalog struct {
 	Records   []*Record
-	Forgotten []*Record         // within their grace period, newest first
+	Forgotten []*Record         // and not purged yet, newest first; none of them pinned
 	Bad       []BadRecord       // records that can't be used, by name
 	Marks     map[string][]Mark // by the name of the record that they are about
 }
@@ -85,7 +85,7 @@ func (c *Catalog) add(name string, r *Record, err error) {
 	case err != nil:
 		c.Bad = append(c.Bad, BadRecord{Name: name, Err: err, Record: r})
 	default:
-		if _, forgotten := c.Marked(r, Forgotten); forgotten {
+		if _, ok := forgotten(c.Marks[r.name])[r.name]; ok {
 			c.Forgotten = append(c.Forgotten, r)
 		} else {
 			c.Records = append(c.Records, r)
