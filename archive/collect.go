@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -34,13 +36,14 @@ type Collected struct {
 // is. Beside an error it returns what it did until then.
 //
 // Other processes may save meanwhile, on any host. The zero t.Now is the
-// present; a clock ahead of the storage's does not count.
+// present by this host's clock; one ahead of the storage's does not count.
 func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, error) {
-	now, _, err := a.clocks(ctx)
+	now, err := a.now(ctx)
 	if err != nil {
 		return Collected{}, err
 	}
-	if t.Now.IsZero() || t.Now.After(now) {
+	t.Now = cmp.Or(t.Now, time.Now())
+	if t.Now.After(now) {
 		t.Now = now
 	}
 	s, err := a.survey(ctx, t)

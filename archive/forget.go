@@ -91,9 +91,13 @@ func (a *Archive) present(ctx context.Context, records []*Record) error {
 // mark notes the same about several records, and returns those about which it
 // did.
 func (a *Archive) mark(ctx context.Context, kind MarkKind, records []*Record) ([]*Record, error) {
-	_, now, err := a.clocks(ctx)
+	now, err := a.now(ctx)
 	if err != nil {
 		return nil, err
+	}
+	// The later of two clocks, lest a mark looks old from the start.
+	if here := time.Now(); here.After(now) {
+		now = here
 	}
 	done := make([]*Record, len(records))
 	err = each(ctx, len(records), func(ctx context.Context, i int) error {
@@ -131,22 +135,18 @@ func each(ctx context.Context, n int, do func(context.Context, int) error) error
 	return g.Wait()
 }
 
-// clocks returns the present time by this host's clock and by the storage's,
-// which may be wrong, either of them: the earlier and the later.
-func (a *Archive) clocks(ctx context.Context) (earlier, later time.Time, err error) {
-	here := time.Now()
+// now is the present time by the storage's clock, or by this host's where the
+// storage has none.
+func (a *Archive) now(ctx context.Context) (time.Time, error) {
 	c, ok := a.store.(Collector)
 	if !ok {
-		return here, here, nil
+		return time.Now(), nil
 	}
-	there, err := c.Now(ctx)
+	now, err := c.Now(ctx)
 	if err != nil {
-		return here, here, fmt.Errorf("asking for the time of the archive's storage: %w", err)
+		return now, fmt.Errorf("asking for the time of the archive's storage: %w", err)
 	}
-	if there.Before(here) {
-		return there, here, nil
-	}
-	return here, there, nil
+	return now, nil
 }
 
 // forgotten returns the marks of the records that are forgotten, by record. A
