@@ -24,7 +24,10 @@ func readFlags() []cli.Flag {
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
-func writeFlags() []cli.Flag { return readFlags() }
+func writeFlags() []cli.Flag {
+	return append(readFlags(), &cli.BoolFlag{Name: "group-readable",
+		Usage: "let the group of an archive folder read it"})
+}
 
 func defaultArchive() string {
 	if os.Geteuid() == 0 {
@@ -64,7 +67,9 @@ func parsePlace(value string) (place, error) {
 func (p place) local() bool { return p.kind == folderPlace }
 
 // archiveOptions is what the flags of a command say of any archive.
-func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
+func archiveOptions(c *cli.Context) (archive.Options, error) {
+	return archive.Options{GroupReadable: c.Bool("group-readable")}, nil
+}
 
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 	opts, err := archiveOptions(c)
