@@ -186,7 +186,8 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if err := c.refused(wanted, at); err != nil {
 		return nil, err
 	}
-	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+	waiting, err := Named(c.Forgotten, wanted)
+	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted), Forgotten: err == nil && len(waiting) > 0}
 }
 
 // refused tells where the archive has what is wanted, but must not give it.

@@ -33,6 +33,7 @@ type later struct {
 	since time.Time
 
 	beforeBlob, afterRecord func()
+	refuse                  error // to remove records
 }
 
 func newLater(t testing.TB, f *archive.Archive, by time.Duration) (*archive.Archive, *later) {
@@ -88,6 +89,9 @@ func (l *later) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time
 }
 
 func (l *later) RemoveRecord(ctx context.Context, r *archive.Record) error {
+	if l.refuse != nil {
+		return l.refuse
+	}
 	err := l.Storage.RemoveRecord(ctx, r)
 	if l.afterRecord != nil {
 		l.afterRecord()
@@ -480,6 +484,42 @@ func TestRecordsGoFirst(t *testing.T) {
 	if got, err := a.Collect(t.Context(), l.terms(week)); err != nil || got.Blobs != 3 {
 		t.Fatalf("Collect = %+v, %v", got, err)
 	}
+}
+
+// TestRecordThatCantGoKeepsItsBlobs, and those of all others: it is tried again.
+func TestRecordThatCantGoKeepsItsBlobs(t *testing.T) {
+	f, old, _, _ := two(t)
+	mustWrite(t, filepath.Join(blobsOf(f), "sha256", digest.FromString("stray").Encoded()), []byte("stray"))
+	mustForget(t, f, old)
+	a, l := newLater(t, f, 30*24*time.Hour)
+	l.refuse = errors.New("not allowed")
+	if got, err := a.Collect(t.Context(), l.terms(week)); !errors.Is(err, l.refuse) || len(got.Purged)+got.Blobs > 0 {
+		t.Errorf("Collect = %+v, %v", got, err)
+	}
+	checkCatalog(t, f, []string{"demo-api:2"}, []string{"demo-api:1"})
+	mustCheck(t, f, old)
+	l.refuse = nil
+	if got, err := a.Collect(t.Context(), l.terms(week)); err != nil || len(got.Purged) != 1 || got.Blobs != 4 {
+		t.Errorf("Collect = %+v, %v, want the record, its blobs and the stray one gone", got, err)
+	}
+}
+
+// TestCollectIsInterrupted: what was begun is ended, and the next run goes on.
+func TestCollectIsInterrupted(t *testing.T) {
+	f, old, kept, _ := two(t)
+	mustForget(t, f, old)
+	a, l := newLater(t, f, 30*24*time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	l.afterRecord = cancel
+	got, err := a.Collect(ctx, l.terms(week))
+	if !errors.Is(err, context.Canceled) || len(got.Purged) != 1 || got.Blobs > 0 {
+		t.Errorf("Collect = %+v, %v, want the record gone and no blob", got, err)
+	}
+	l.afterRecord = nil
+	if got, err := a.Collect(t.Context(), l.terms(week)); err != nil || got.Blobs != 3 {
+		t.Errorf("Collect = %+v, %v", got, err)
+	}
+	mustCheck(t, f, kept)
 }
 
 // TestTwoCollectors at once free the same bytes once.

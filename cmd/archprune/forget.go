@@ -166,48 +166,49 @@ func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.P
 	return plan, nil
 }
 
-// forgetByPolicy decides on the records that have a matching name. Of these go
-// only such that have no other: the patterns say what may go.
+// forgetByPolicy decides on the records that have a matching name, by those
+// names. Of these go only such that have no other: the patterns say what may go.
 func forgetByPolicy(catalog *archive.Catalog, p retention.Policy, patterns selector.Patterns, facts retention.Facts) ([]retention.Verdict, error) {
 	var records []retention.Record
-	unmatched := map[string]string{} // a name that does not match, by record
+	others := map[string][]string{} // names that do not match, by record
 	for _, r := range catalog.Records {
-		matches, other := match(patterns, r)
-		if matches {
-			records = append(records, r.Retention())
-			unmatched[r.Name()] = other
+		matching, other, ok := match(patterns, r)
+		if !ok {
+			continue
 		}
+		subject := r.Retention()
+		subject.References = matching
+		records = append(records, subject)
+		others[r.Name()] = other
 	}
 	if len(records) == 0 {
 		return nil, errors.New("nothing in the archive matches: see 'archprune list'")
 	}
 	plan, err := retention.Decide(records, p, facts)
 	for i, v := range plan.Verdicts {
-		if other := unmatched[v.Record.Name]; other != "" && !v.Keep {
+		if other := others[v.Record.Name]; len(other) > 0 && !v.Keep {
 			plan.Verdicts[i].Keep = true
-			plan.Verdicts[i].Reasons = []string{"also called " + other + ", which no pattern matches"}
+			plan.Verdicts[i].Reasons = []string{"also called " + strings.Join(other, ", ") + ", which no pattern matches"}
 		}
 	}
 	return plan.Verdicts, err
 }
 
-// match reports whether a record has a name that matches, and returns one that
-// does not. An ID that matches stands for all names.
-func match(patterns selector.Patterns, r *archive.Record) (matches bool, other string) {
-	if patterns.Empty() {
-		return true, ""
-	}
-	if _, ok := patterns.MatchReference(r.ImageID.String()); ok {
-		return true, ""
+// match sorts a record's names by whether they match, and reports whether it
+// matches at all. An ID that matches stands for all names.
+func match(patterns selector.Patterns, r *archive.Record) (matching, other []string, ok bool) {
+	_, all := patterns.MatchReference(r.ImageID.String())
+	if all = all || patterns.Empty(); all {
+		return r.References, nil, true
 	}
 	for _, ref := range r.References {
 		if _, ok := patterns.MatchReference(ref); ok {
-			matches = true
+			matching = append(matching, ref)
 		} else {
-			other = ref
+			other = append(other, ref)
 		}
 	}
-	return matches, other
+	return matching, other, len(matching) > 0
 }
 
 // forgetNamed decides on the records that a person named.
