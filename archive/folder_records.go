@@ -90,23 +90,14 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 
 func (f *folder) writeRecord(e Entry) error {
 	if e.Signature != nil {
-		if err := f.writeSealed(f.signaturePath(e.Record.name), e.Signature); err != nil {
+		if err := f.write(f.signaturePath(e.Record.name), e.Signature); err != nil {
 			return err
 		}
 	}
-	return f.writeSealed(f.recordPath(e.Record.name), e.Data)
+	return f.write(f.recordPath(e.Record.name), e.Data)
 }
 
-func (f *folder) writeSealed(path string, data []byte) error {
-	if err := f.write(path, data); err != nil {
-		return err
-	}
-	version, err := versionOf(path)
-	f.safeRecords.seal(path, version)
-	return err
-}
-
-// write makes a file whose name is not durable yet.
+// write makes a file of the records' folder, whose name is not durable yet.
 func (f *folder) write(name string, data []byte) error {
 	s, err := f.writing()
 	if err != nil {
@@ -120,12 +111,21 @@ func (f *folder) write(name string, data []byte) error {
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	return file.Commit(name)
+	if err := file.Commit(name); err != nil {
+		return err
+	}
+	version, err := versionOf(name)
+	f.safeRecords.seal(name, version)
+	return err
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
+	records := []string{f.recordPath(r.name)}
+	if signature := f.signaturePath(r.name); exists(signature) {
+		records = append(records, signature)
+	}
 	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
-		f.confirm(f.safeRecords, f.join(recordsDir), f.recordPaths(r)...))
+		f.confirm(f.safeRecords, f.join(recordsDir), records...))
 }
 
 // confirm makes files of one folder durable, unless this process knows that
@@ -155,21 +155,17 @@ func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error 
 	return nil
 }
 
-// recordPaths are a record's files: a signature is one where it is there.
-func (f *folder) recordPaths(r *Record) []string {
-	paths := []string{f.recordPath(r.name)}
-	if _, err := os.Lstat(f.signaturePath(r.name)); err == nil {
-		paths = append(paths, f.signaturePath(r.name))
-	}
-	return paths
-}
-
 func (f *folder) blobPaths(r *Record) []string {
 	paths := make([]string, len(r.Blobs))
 	for i, b := range r.Blobs {
 		paths[i] = f.blobPath(b.Digest)
 	}
 	return paths
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // syncFile costs little where the content is on the disk already.

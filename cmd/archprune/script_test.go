@@ -56,6 +56,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"normalise":   positive(1, cmdNormalise),
 	"json":        positive(1, cmdJSON),
 	"need":        positive(0, cmdNeed),
+	"days-pass":   positive(2, cmdDaysPass),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -306,6 +307,23 @@ func cmdNeed(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// cmdDaysPass makes what was forgotten in an archive look that much older:
+// days-pass ARCHIVE N.
+func cmdDaysPass(ts *testscript.TestScript, args []string) {
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	marks, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "marks", "forgotten-*.json"))
+	ts.Check(err)
+	for _, name := range marks {
+		var m archive.Mark
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(name)), &m))
+		m.Time = m.Time.AddDate(0, 0, -days)
+		data, err := json.Marshal(m)
+		ts.Check(err)
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+}
+
 // volatile is what differs from run to run and from engine to engine.
 var volatile = []struct {
 	find *regexp.Regexp
@@ -318,6 +336,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b\d+\.\ds\b`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
+	{regexp.MustCompile(`\bin (less than a|about an?|\d+) (second|minute|hour|day|week|month|year)s?\b`), "SOON"},
 	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
 	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
 	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?
