@@ -166,7 +166,7 @@ func (a *assembly) classic(r *Record, img engine.Image) error {
 		r.Contents = []Contents{c}
 		return err
 	}
-	return fmt.Errorf("%w: its answer has no config %s", ErrIncomplete, img.ID)
+	return fmt.Errorf("%w: there is no config %s", ErrIncomplete, img.ID)
 }
 
 func (a *assembly) classicContents(config *file, names []string) (c Contents, err error) {

@@ -19,8 +19,9 @@ var (
 	ErrNotFound = errors.New("not in the archive")
 	// ErrBadRecord means that a record is not what was written.
 	ErrBadRecord = errors.New("a record can't be read")
-	// ErrIncomplete means that an engine did not give an image whole.
-	ErrIncomplete = errors.New("the engine did not give the image whole")
+	// ErrIncomplete means that an engine or a tarball did not give an image
+	// whole.
+	ErrIncomplete = errors.New("the image did not come whole")
 )
 
 // DamageError means that blobs in the archive are not what they should be.

@@ -81,7 +81,7 @@ func (e *exporter) content(ctx context.Context, b tarBlob) error {
 	in := newPeeker(stored)
 	kind := sniff(in.head())
 	if b.digest != b.stored.Digest && kind == formZstd {
-		_, err := io.CopyBuffer(e.w, onlyReader{in}, make([]byte, 1<<20))
+		_, _, err := copyAhead(e.w, in)
 		return err
 	}
 	var plain io.Reader = in
@@ -94,9 +94,12 @@ func (e *exporter) content(ctx context.Context, b tarBlob) error {
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
 	frames := e.c.writer(e.w, b.size)
-	_, err = io.CopyBuffer(frames, onlyReader{plain}, make([]byte, 1<<20))
+	_, failed, err := copyAhead(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
+	}
+	if failed {
+		return unreadable(ctx, b.stored.Digest, err)
 	}
 	return err
 }
