@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
 	"compress/bzip2"
@@ -42,6 +43,9 @@ func (a *Archive) ImportAs(ctx context.Context, tarball io.Reader, host, name st
 	}
 	defer plain.Close()
 	in, err := a.receive(ctx, plain, false)
+	if errors.Is(err, tar.ErrHeader) {
+		return nil, fmt.Errorf("not an image tarball: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
