@@ -26,8 +26,8 @@ type Place interface {
 	// ChangeMark does the same to a mark.
 	ChangeMark(t testing.TB, m archive.Mark, change Change)
 
-	// Leftovers lists what is there and should not be when nobody has the
-	// archive open: temporary files, and uploads that have not ended.
+	// Leftovers lists what should not be there when nobody has the archive
+	// open: temporary files, and uploads that have not ended.
 	Leftovers(t testing.TB) []string
 }
 
