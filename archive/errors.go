@@ -19,6 +19,8 @@ var (
 	ErrNotFound = errors.New("not in the archive")
 	// ErrBadRecord means that a record is not what was written.
 	ErrBadRecord = errors.New("a record can't be read")
+	// ErrUntrusted means that [Options].Trust refused a record.
+	ErrUntrusted = errors.New("not trusted")
 	// ErrIncomplete means that an engine did not give an image whole.
 	ErrIncomplete = errors.New("the engine did not give the image whole")
 )

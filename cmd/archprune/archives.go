@@ -20,11 +20,12 @@ func readFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
 			Usage: "where the `ARCHIVE` is: a folder", DefaultText: defaultArchive()},
+		trustFlag(),
 	}
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
-func writeFlags() []cli.Flag { return readFlags() }
+func writeFlags() []cli.Flag { return append(readFlags(), signFlag()) }
 
 func defaultArchive() string {
 	if os.Geteuid() == 0 {
@@ -67,7 +68,7 @@ func (p place) local() bool { return p.kind == folderPlace }
 func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
 
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.readOptions(c)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 }
 
 func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.writeOptions(c)
 	if err != nil {
 		return nil, err
 	}

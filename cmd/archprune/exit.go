@@ -28,7 +28,7 @@ const exitHelp = `EXIT STATUS:
      1  failed; nothing was lost
      2  wrong usage
      3  done in part: some images could not be archived, removed or restored
-     4  the archive is damaged
+     4  the archive is damaged, or has what is not trusted
    130  interrupted`
 
 // errPartial ends a run in which some images stayed. They have been reported.
@@ -37,7 +37,8 @@ var errPartial = errors.New("some images stayed")
 // errNone ends a run of several images that all failed. Each was reported.
 var errNone = errors.New("no image was restored")
 
-// errDamaged ends a run that found damage. It has been reported.
+// errDamaged ends a run that found damage, or what is not trusted. It has been
+// reported.
 var errDamaged = errors.New("the archive is damaged")
 
 // usageError is about what the user typed.
@@ -60,7 +61,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, ui.ErrFormat):
 		return exitUsage
-	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.As(err, &damaged):
+	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
 		return exitDamaged
 	case errors.Is(err, errPartial):
 		return exitPartial

@@ -68,6 +68,9 @@ func (a *app) list(c *cli.Context) error {
 
 // noRows says why a list has nothing.
 func noRows(catalog *archive.Catalog) string {
+	if len(catalog.Records) == 0 && len(catalog.Bad) > 0 {
+		return "The archive has nothing that can be used."
+	}
 	if len(catalog.Records) > 0 {
 		return "Nothing in the archive matches."
 	}
@@ -130,10 +133,32 @@ func newListRow(r *archive.Record, ref string, now time.Time, full bool) listRow
 	return row
 }
 
-// warnBad tells of records that can't be read, which a list would otherwise
+// warnBad tells of records that can't be read or are not trusted, which a list would otherwise
 // leave out without a word.
 func (a *app) warnBad(catalog *archive.Catalog) {
+	a.warnUnreadable(catalog)
+	untrusted := 0
 	for _, bad := range catalog.Bad {
-		a.warn("record %s can't be read and is left out: %v", bad.Name, bad.Err)
+		if bad.Record == nil {
+			continue
+		}
+		if untrusted++; untrusted <= maxUntrusted {
+			a.warn("record %s of %s is left out: %v", bad.Name, neededName(bad.Record), bad.Err)
+		}
+	}
+	if more := untrusted - maxUntrusted; more > 0 {
+		a.warn("%s more left out: not trusted; 'archprune verify' names all", areOrIs(more, "record"))
 	}
 }
+
+func (a *app) warnUnreadable(catalog *archive.Catalog) {
+	for _, bad := range catalog.Bad {
+		if bad.Record == nil {
+			a.warn("record %s can't be read and is left out: %v", bad.Name, bad.Err)
+		}
+	}
+}
+
+// maxUntrusted is how many records that are not trusted are named: where keys
+// came late to an archive, they are many.
+const maxUntrusted = 3

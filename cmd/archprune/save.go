@@ -31,6 +31,9 @@ func (a *app) saveCommand() *cli.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if _, err := a.signer(c); err != nil {
+				return err
+			}
 			eng, err := a.engine(c)
 			if err != nil {
 				return err
@@ -73,6 +76,11 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
 			tableFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
+			if !c.Bool("dry-run") {
+				if _, err := a.signer(c); err != nil {
+					return err
+				}
+			}
 			eng, err := a.engine(c)
 			if err != nil {
 				return err

@@ -36,24 +36,26 @@ func arrange(ts *testscript.TestScript) *arranger { return ts.Value(arrangerKey{
 // scriptCommands are the commands that scripts have beside testscript's own.
 // testdata/script/README.md tells about them.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":     positive(0, cmdExits),
-	"image":     positive(0, cmdImage),
-	"container": positive(3, cmdContainer),
-	"tag":       positive(2, cmdTag),
-	"tags":      positive(0, cmdTags),
-	"commit":    positive(2, cmdCommit),
-	"now":       positive(1, cmdNow),
-	"id":        positive(2, cmdID),
-	"runs":      positive(1, cmdRuns),
-	"blob":      positive(3, cmdBlob),
-	"flip-byte": positive(1, cmdFlipByte),
-	"tidy":      positive(1, cmdTidy),
-	"held":      positive(0, cmdHeld),
-	"proceed":   positive(0, cmdProceed),
-	"ended":     positive(1, cmdEnded),
-	"normalise": positive(1, cmdNormalise),
-	"json":      positive(1, cmdJSON),
-	"need":      positive(0, cmdNeed),
+	"exits":       positive(0, cmdExits),
+	"image":       positive(0, cmdImage),
+	"container":   positive(3, cmdContainer),
+	"tag":         positive(2, cmdTag),
+	"tags":        positive(0, cmdTags),
+	"commit":      positive(2, cmdCommit),
+	"now":         positive(1, cmdNow),
+	"id":          positive(2, cmdID),
+	"runs":        positive(1, cmdRuns),
+	"blob":        positive(3, cmdBlob),
+	"flip-byte":   positive(1, cmdFlipByte),
+	"record":      positive(3, cmdRecord),
+	"fingerprint": positive(2, cmdFingerprint),
+	"tidy":        positive(1, cmdTidy),
+	"held":        positive(0, cmdHeld),
+	"proceed":     positive(0, cmdProceed),
+	"ended":       positive(1, cmdEnded),
+	"normalise":   positive(1, cmdNormalise),
+	"json":        positive(1, cmdJSON),
+	"need":        positive(0, cmdNeed),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -210,6 +212,27 @@ func cmdBlob(ts *testscript.TestScript, args []string) {
 	d := layers[len(layers)-1].Stored.Digest
 	ts.Setenv(args[0], d.String())
 	ts.Setenv(args[0]+"_FILE", filepath.Join(f.Location(), "blobs", "sha256", d.Encoded()))
+}
+
+// cmdRecord puts the file of an image's newest record, without .json, in a
+// variable: record VAR ARCHIVE IMAGE.
+func cmdRecord(ts *testscript.TestScript, args []string) {
+	f, err := archive.OpenFolder(ts.MkAbs(args[1]), archive.Options{})
+	ts.Check(err)
+	defer f.Close()
+	catalog, err := f.Catalog(arrange(ts).Context())
+	ts.Check(err)
+	r, err := catalog.Find(args[2], time.Time{})
+	ts.Check(err)
+	ts.Setenv(args[0], filepath.Join(f.Location(), "archprune", "records", r.Name()))
+}
+
+// cmdFingerprint puts the fingerprint of a key file in a variable, as a regular
+// expression: fingerprint VAR FILE.
+func cmdFingerprint(ts *testscript.TestScript, args []string) {
+	out, err := exec.Command("ssh-keygen", "-l", "-f", ts.MkAbs(args[1])).Output()
+	ts.Check(err)
+	ts.Setenv(args[0], regexp.QuoteMeta(strings.Fields(string(out))[1]))
 }
 
 // cmdFlipByte changes one byte in the middle of a file.

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/signing"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -43,15 +44,59 @@ func (a *app) showCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
-				return writeJSON(a.stdout, r)
+			signed, err := a.signedBy(c, f, r)
+			if err != nil {
+				return err
 			}
-			return printRecord(a.stdout, r, catalog, f.Location(), a.now())
+			if c.Bool("json") {
+				return writeJSON(a.stdout, signedRecord{r, signed})
+			}
+			return printRecord(a.stdout, r, catalog, f.Location(), signed, a.now())
 		},
 	}
 }
 
-func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, now time.Time) error {
+// signedRecord is a record for machines.
+type signedRecord struct {
+	*archive.Record
+	*signature
+}
+
+// signature is who signed a record.
+type signature struct {
+	By      string `json:"signed_by"`
+	Comment string `json:"signed_by_comment,omitempty"` // as --trust-key has it
+	Trusted bool   `json:"signed_trusted"`              // by --trust-key
+}
+
+// signedBy looks at the signature of a record; nil is none. A record that
+// --trust-key refuses does not get here.
+func (a *app) signedBy(c *cli.Context, f *archive.Archive, r *archive.Record) (*signature, error) {
+	trust, err := a.trust(c)
+	if err != nil {
+		return nil, err
+	}
+	data, sig, err := f.Signed(c.Context, r)
+	if err != nil || sig == nil {
+		return nil, err
+	}
+	key, err := trust.Identify(data, sig)
+	if err != nil {
+		a.warn("record %s: %v", r.Name(), err)
+		return nil, nil
+	}
+	return &signature{key.Fingerprint, key.Comment, trust != nil}, nil
+}
+
+func (s signature) String() string {
+	key := signing.Key{Fingerprint: s.By, Comment: s.Comment}
+	if s.Trusted {
+		return key.String() + ", trusted"
+	}
+	return key.String() + "; whose key this is, --trust-key tells"
+}
+
+func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, signed *signature, now time.Time) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
 	}
@@ -79,6 +124,9 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 		}
 	}
 	line("Record", "%s", r.Name())
+	if signed != nil {
+		line("Signed by", "%s", signed)
+	}
 	fmt.Fprintln(w)
 	t := ui.NewTable(w, "LAYER", "SIZE", "STORED", "SHARED WITH")
 	for _, l := range r.Contents[0].Layers {
