@@ -31,6 +31,11 @@ type Place interface {
 	Leftovers(t testing.TB) []string
 }
 
+// Stubborn is a [Place] whose storage keeps what it has of a blob, be it
+// damaged, when the blob is stored again. A save does not mend such damage; it
+// is to be seen all the same.
+type Stubborn interface{ KeepsDamage() }
+
 // Change makes of the bytes that are stored those to be stored instead; nil
 // means that nothing is.
 type Change func(stored []byte) []byte
