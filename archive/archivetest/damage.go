@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,6 +85,11 @@ func checkDamage(t testing.TB, p *place, s save, records []*archive.Record, d di
 	}
 	h.sound(t, records[1], s.images[1])
 	fresh := other(t, p)
+	info, err := fresh.store.Stat(t.Context(), d)
+	i := slices.IndexFunc(records[0].Blobs, func(b ocispec.Descriptor) bool { return b.Digest == d })
+	if (err != nil || info.Size != records[0].Blobs[i].Size) == fresh.Holds(t.Context(), records[0]) {
+		t.Errorf("a blob is %+v, %v, and Holds says %v", info, err, fresh.Holds(t.Context(), records[0]))
+	}
 	if d != records[0].View.Digest || s.info.Store == ContainerdInfo.Store { // else it is not sent
 		if _, err := fresh.sent(t, records[0]); err == nil {
 			t.Error("a damaged image was given out")
