@@ -114,7 +114,7 @@ func keepsBytes(t *testing.T, create kind) {
 		t.Run(mediaType, func(t *testing.T) {
 			img := NewStoreImage(t, NewImage(t, "demo-api:1", Layer(t, "base"), Layer(t, "one")), mediaType)
 			p := create(t)
-			r := other(t, p).ingest(t, save{ContainerdSave(t, img), []engine.Image{img.Image.Image}, ContainerdInfo})[0]
+			r := other(t, p).ingest(t, save{ContainerdSave(t, img), []engine.Image{img.Image}, ContainerdInfo})[0]
 			if r.View.Digest != img.ID {
 				t.Errorf("other tools see manifest %s, want the original %s", r.View.Digest, img.ID)
 			}
@@ -141,7 +141,7 @@ func absentPlatform(t *testing.T, create kind) {
 	attached.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	index := JSON(t, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{
 		Descriptor(ocispec.MediaTypeImageManifest, here.Manifest), Descriptor(ocispec.MediaTypeImageManifest, absent.Manifest), attached}})
-	img := here.Image.Image
+	img := here.Image
 	img.ID = digest.FromBytes(index)
 	content := [][]byte{index, here.Manifest, here.Config, here.Blobs[0], attestation, statement}
 	s := NewStream(t)
@@ -248,10 +248,10 @@ func fails(t *testing.T, create kind, ctx context.Context, stream io.Reader, s s
 }
 
 // twoImages have layers of some length, so that a stream can end within them.
-func twoImages(t testing.TB) []Image {
+func twoImages(t testing.TB) []ClassicImage {
 	t.Helper()
 	base := noise(1, 600<<10)
-	return []Image{NewImage(t, "demo-api:1", base, noise(2, 200<<10)), NewImage(t, "demo-api:2", base, noise(3, 200<<10))}
+	return []ClassicImage{NewImage(t, "demo-api:1", base, noise(2, 200<<10)), NewImage(t, "demo-api:2", base, noise(3, 200<<10))}
 }
 
 func brokenStream(t *testing.T, create kind) {

@@ -231,8 +231,8 @@ func removeMeanwhile(t *testing.T, p *place, h handle, c archive.Collector) {
 				again, _ = writer.ingestOne(t, "a:1", "a")
 				return named, nil
 			})
-			if err != nil {
-				t.Errorf("RemoveBlob: %v", err)
+			if err != nil || again == nil {
+				t.Fatalf("RemoveBlob: %v; asked: %v", err, again != nil)
 			}
 			other(t, p).sound(t, again, img)
 		}

@@ -32,7 +32,7 @@ func overlapping(t testing.TB, n int) []save {
 	base := noise(1, 300<<10)
 	saves := make([]save, n)
 	for i := range saves {
-		images := []Image{
+		images := []ClassicImage{
 			NewImage(t, fmt.Sprintf("demo-%d:1", i), base, noise(byte(2+i%2), 100<<10)),
 			NewImage(t, fmt.Sprintf("demo-%d:2", i), base, noise(byte(10+i), 100<<10)),
 		}
