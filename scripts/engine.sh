@@ -39,6 +39,9 @@ missing() {
 	has zstd || echo zstd
 	has skopeo || echo skopeo
 	has umoci || echo umoci
+	has podman || echo podman
+	has bzip2 || echo bzip2
+	has xz || echo xz-utils
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 
