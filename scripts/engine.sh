@@ -40,6 +40,9 @@ missing() {
 	has skopeo || echo skopeo
 	has umoci || echo umoci
 	has ssh-keygen || echo openssh-client
+	has podman || echo podman
+	has bzip2 || echo bzip2
+	has xz || echo xz-utils
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 
