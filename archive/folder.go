@@ -39,6 +39,8 @@ type folder struct {
 	fsys  durable.FS
 	modes modes
 
+	safeBlobs, safeRecords *durableFiles
+
 	mu      sync.Mutex
 	session *session // made at the first write
 }
@@ -88,7 +90,8 @@ func openFolder(path string, opts Options) (*folder, error) {
 		return nil, fmt.Errorf("%s: %w: it has format %d, this archprune knows up to %d: update archprune",
 			path, ErrNewerFormat, f.Format, formatVersion)
 	}
-	return &folder{path: path, id: f.ID, fsys: fileSystem(opts), modes: modesOf(path)}, nil
+	return &folder{path: path, id: f.ID, fsys: fileSystem(opts), modes: modesOf(path),
+		safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}, nil
 }
 
 func fileSystem(opts Options) durable.FS {
@@ -150,7 +153,7 @@ func CreateFolder(path string, opts Options) (*Archive, error) {
 }
 
 func initFolder(path string, opts Options) error {
-	f := &folder{path: path, fsys: fileSystem(opts), modes: private}
+	f := &folder{path: path, fsys: fileSystem(opts), modes: private, safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}
 	if opts.GroupReadable {
 		f.modes = groupReadable
 	}
@@ -208,8 +211,10 @@ func (f *folder) ID() string { return f.id }
 
 // Prepare removes what dead runs left.
 func (f *folder) Prepare(context.Context) error {
-	_, err := f.writing()
-	return err
+	if _, err := f.writing(); err != nil {
+		return err
+	}
+	return f.sweepSignatures()
 }
 
 func (f *folder) Close() error {
@@ -220,7 +225,7 @@ func (f *folder) Close() error {
 	}
 	s := f.session
 	f.session = nil
-	return s.close()
+	return errors.Join(f.clear(s.dir), s.lock.Close())
 }
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -89,10 +90,6 @@ func (s *session) pending() (*durable.Pending, error) {
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
 
-func (s *session) close() error {
-	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
-}
-
 // sweep removes the temporary files of runs that are no more.
 func (f *folder) sweep() error {
 	entries, err := os.ReadDir(f.join(tmpDir))
@@ -115,14 +112,22 @@ func (f *folder) removeStranded(name string, e fs.DirEntry) error {
 		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
 			return nil
 		}
-		return os.RemoveAll(name)
+		return f.clear(name)
 	}
 	lock := flock.New(lockOf(name), flock.SetPermissions(f.modes.file))
 	defer lock.Close()
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil
 	}
-	return os.RemoveAll(name)
+	return f.clear(name)
+}
+
+// clear removes a session's folder, but no blob that lies there.
+func (f *folder) clear(dir string) error {
+	if err := f.putBackAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -20,11 +20,15 @@ func readFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
 			Usage: "where the `ARCHIVE` is: a folder", DefaultText: defaultArchive()},
+		trustFlag(),
 	}
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
-func writeFlags() []cli.Flag { return readFlags() }
+func writeFlags() []cli.Flag {
+	return append(readFlags(), signFlag(), &cli.BoolFlag{Name: "group-readable",
+		Usage: "let the group of an archive folder read it"})
+}
 
 func defaultArchive() string {
 	if os.Geteuid() == 0 {
@@ -63,11 +67,8 @@ func parsePlace(value string) (place, error) {
 // local reports whether the archive is in this host's file system.
 func (p place) local() bool { return p.kind == folderPlace }
 
-// archiveOptions is what the flags of a command say of any archive.
-func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
-
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.readOptions(c)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 }
 
 func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.writeOptions(c)
 	if err != nil {
 		return nil, err
 	}
