@@ -20,6 +20,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // arranger arranges the engine of a script.
@@ -27,6 +28,8 @@ type arranger struct {
 	sequential
 	eng  *enginetest.Engine
 	held *exec.Cmd // the command that the script held
+
+	registry *registrytest.Registry
 }
 
 type arrangerKey struct{}
