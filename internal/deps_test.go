@@ -66,6 +66,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"archive/retention": {},
 		"prune":             {"engine", "archive", "selector", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "internal/durable", "internal/digestio"},
+		"serve":             {"engine", "archive", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
