@@ -94,12 +94,12 @@ func (a *answer) fail(req *http.Request, err error) {
 	doc := struct {
 		Errors []entry `json:"errors"`
 	}{[]entry{{f.code, f.message}}}
-	a.send(req, f.status, "application/json", mustJSON(doc))
+	a.send(req, f.status, "application/json", line(mustJSON(doc)))
 }
 
 // json answers with a document.
 func (a *answer) json(req *http.Request, doc any) error {
-	a.send(req, http.StatusOK, "application/json", mustJSON(doc))
+	a.send(req, http.StatusOK, "application/json", line(mustJSON(doc)))
 	return nil
 }
 
@@ -112,6 +112,9 @@ func (a *answer) send(req *http.Request, status int, mediaType string, body []by
 		_, _ = a.Write(body) // a client that has gone needs no answer
 	}
 }
+
+// line is a document as a person who asks with curl wants to see it.
+func line(doc []byte) []byte { return append(doc, '\n') }
 
 // mustJSON encodes what always can be.
 func mustJSON(doc any) []byte {

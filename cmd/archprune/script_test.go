@@ -54,6 +54,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"normalise": positive(1, cmdNormalise),
 	"json":      positive(1, cmdJSON),
 	"need":      positive(0, cmdNeed),
+	"free-port": positive(1, cmdFreePort),
+	"listens":   positive(1, cmdListens),
+	"tls-pair":  positive(2, cmdTLSPair),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
