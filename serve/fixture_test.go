@@ -3,6 +3,7 @@ package serve_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,8 +195,11 @@ func save(t testing.TB, a *archive.Archive, tarball []byte) *archive.Record {
 
 // client asks a registry over a real connection.
 type client struct {
-	t    testing.TB
-	url  string
+	t      testing.TB
+	url    string
+	http   *http.Client // nil is the default
+	header []string     // of each request
+
 	mu   sync.Mutex
 	seen []serve.Access
 }
@@ -233,11 +238,12 @@ func (c *client) do(method, path string, header ...string) reply {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Accept-Encoding", "identity")
-	for _, h := range header {
+	for _, h := range slices.Concat(c.header, header) {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := cmp.Or(c.http, http.DefaultClient)
+	resp, err := client.Do(req)
 	if err != nil {
 		return reply{err: err}
 	}
