@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -46,6 +45,7 @@ type answer struct {
 	control *http.ResponseController
 	status  int
 	bytes   int64
+	gone    bool // the client takes no more
 	err     error
 }
 
@@ -62,6 +62,7 @@ func (a *answer) Write(b []byte) (int, error) {
 	a.extend()
 	n, err := a.ResponseWriter.Write(b)
 	a.bytes += int64(n)
+	a.gone = a.gone || err != nil
 	return n, err
 }
 
@@ -75,9 +76,8 @@ func (a *answer) extend() {
 func (a *answer) fail(req *http.Request, err error) {
 	var f *failure
 	if !errors.As(err, &f) {
-		a.err = err
-		if req.Context().Err() != nil {
-			a.err = context.Canceled // the client has gone
+		if !a.gone && req.Context().Err() == nil {
+			a.err = err
 		}
 		f = &failure{http.StatusInternalServerError, codeUnknown, "the archive can't give this: the log of archprune serve says why"}
 	}

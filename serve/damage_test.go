@@ -46,7 +46,7 @@ func rewrite(t testing.TB, path string, change func([]byte) []byte) {
 // TestDamagedBlobNeverComesWhole: in no form of a layer, of a size that is held
 // back entirely and of one that is not, as a whole or in part.
 func TestDamagedBlobNeverComesWhole(t *testing.T) {
-	for size, plain := range map[string][]byte{"small": layer(t, "one", 5000), "large": layer(t, "one", 1_500_000)} {
+	for size, plain := range map[string][]byte{"small": layer(t, "one", 5000), "large": layer(t, "one", 800_000)} {
 		for name, damage := range damages {
 			t.Run(size+" "+name, func(t *testing.T) {
 				a := newArchive(t)
@@ -114,7 +114,7 @@ func TestDamagedManifestIsNotServed(t *testing.T) {
 // TestMendedBlobIsServed: what was bad is not remembered as such.
 func TestMendedBlobIsServed(t *testing.T) {
 	a := newArchive(t)
-	d := save(t, a, classic(t, "demo-api:1", layer(t, "one", 1_500_000))).Contents[0].Layers[0].Stored.Digest
+	d := save(t, a, classic(t, "demo-api:1", layer(t, "one", 800_000))).Contents[0].Layers[0].Stored.Digest
 	good, err := os.ReadFile(blobFile(a, d))
 	if err != nil {
 		t.Fatal(err)

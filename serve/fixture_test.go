@@ -267,12 +267,17 @@ func (c *client) must(path string, header ...string) reply {
 	return r
 }
 
-// errs are the errors that the registry has logged.
-func (c *client) errs() []error {
+// accesses are what the registry has logged.
+func (c *client) accesses() []serve.Access {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return slices.Clone(c.seen)
+}
+
+// errs are the errors that the registry has logged.
+func (c *client) errs() []error {
 	var errs []error
-	for _, r := range c.seen {
+	for _, r := range c.accesses() {
 		if r.Err != nil {
 			errs = append(errs, r.Err)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -238,4 +239,31 @@ func TestOneRepositoryHasNothingOfAnother(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestClientThatHangsUpIsNoError of the registry, which only goes on.
+func TestClientThatHangsUpIsNoError(t *testing.T) {
+	a := newArchive(t)
+	b := newTarball(t)
+	b.file("zeros", make([]byte, 64<<20)) // more than the kernel takes without a reader
+	plain := b.end()
+	b = newTarball(t)
+	save(t, a, b.layout("docker.io/library/demo-api:1", b.image("amd64", asPlain(plain))))
+	save(t, a, classic(t, "demo-api:2", layer(t, "small", 5000)))
+	c := serving(t, a, serve.Options{})
+	resp, err := http.Get(c.url + "/v2/demo-api/blobs/" + digest.FromBytes(plain).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	for len(c.accesses()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if r := c.accesses()[0]; r.Err != nil || r.Status != http.StatusOK || r.Bytes >= int64(len(plain)) {
+		t.Errorf("logged: %+v", r)
+	}
+	c.pull("demo-api", "2")
 }

@@ -165,7 +165,7 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 // is held back at a time.
 func TestRanges(t *testing.T) {
 	a := newArchive(t)
-	plain := layer(t, "one", 1_500_000)
+	plain := layer(t, "one", 800_000)
 	b := newTarball(t)
 	r := save(t, a, b.layout("docker.io/library/demo-api:1", b.image("amd64", asPlain(plain))))
 	unpacked := r.Contents[0].Layers[0]

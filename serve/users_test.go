@@ -87,7 +87,7 @@ func TestPasswordIsAskedForEverything(t *testing.T) {
 			t.Errorf("%s with the right password = %d", path, r.status)
 		}
 	}
-	for _, r := range c.seen {
+	for _, r := range c.accesses() {
 		if strings.Contains(strings.ToLower(strings.Join([]string{r.Path, r.Agent, r.Remote}, " ")), "b3bz") {
 			t.Errorf("a password is in the log: %+v", r)
 		}
