@@ -67,6 +67,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"archive/signing":   {},
 		"prune":             {"engine", "archive", "archive/retention", "selector", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+		"serve":             {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
