@@ -20,7 +20,7 @@ import (
 // Catalog is what an archive held at one moment: its records, newest first.
 type Catalog struct {
 	Records   []*Record
-	Forgotten []*Record         // within their grace period, newest first
+	Forgotten []*Record         // and not purged yet, newest first; none of them pinned
 	Bad       []BadRecord       // records that can't be used, by name
 	Marks     map[string][]Mark // by the name of the record that they are about
 }
@@ -80,19 +80,20 @@ func (a *Archive) Catalog(ctx context.Context) (*Catalog, error) {
 }
 
 func (c *Catalog) add(name string, r *Record, err error) {
-	forgotten := false
-	if r != nil {
-		_, forgotten = c.Marked(r, Forgotten)
-	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
-	case forgotten:
+	case c.isForgotten(name) && r != nil:
 		c.Forgotten = append(c.Forgotten, r)
 	case err != nil:
 		c.Bad = append(c.Bad, BadRecord{Name: name, Err: err, Record: r})
 	default:
 		c.Records = append(c.Records, r)
 	}
+}
+
+func (c *Catalog) isForgotten(record string) bool {
+	_, ok := forgotten(c.Marks[record])[record]
+	return ok
 }
 
 // record reads a record, once in each process: it never changes. The record is
@@ -196,7 +197,8 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if err := c.refused(wanted, at); err != nil {
 		return nil, err
 	}
-	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+	waiting, err := Named(c.Forgotten, wanted)
+	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted), Forgotten: err == nil && len(waiting) > 0}
 }
 
 // refused tells where the archive has what is wanted, but must not give it.

@@ -225,7 +225,7 @@ func (f *folder) Close() error {
 	}
 	s := f.session
 	f.session = nil
-	return s.close()
+	return errors.Join(f.clear(s.dir), s.lock.Close())
 }
 
 func (f *folder) join(name string) string { return filepath.Join(f.path, name) }

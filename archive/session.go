@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -61,7 +62,7 @@ func (f *folder) newSession() (*session, error) {
 }
 
 func (f *folder) trySession() (*session, error) {
-	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
+	dir := f.sessionDir()
 	if err := f.mkdir(dir); err != nil {
 		return nil, err
 	}
@@ -80,6 +81,11 @@ func (f *folder) trySession() (*session, error) {
 	return &session{fsys: f.fsys, dir: dir, mode: f.modes.file, lock: lock}, nil
 }
 
+// sessionDir is a new name for a session's folder.
+func (f *folder) sessionDir() string {
+	return filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
+}
+
 func lockOf(dir string) string { return filepath.Join(dir, "lock") }
 
 // pending opens a new temporary file.
@@ -88,10 +94,6 @@ func (s *session) pending() (*durable.Pending, error) {
 }
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
-
-func (s *session) close() error {
-	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
-}
 
 // sweep removes the temporary files of runs that are no more.
 func (f *folder) sweep() error {
@@ -115,14 +117,34 @@ func (f *folder) removeStranded(name string, e fs.DirEntry) error {
 		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
 			return nil
 		}
-		return os.RemoveAll(name)
+		return f.clear(name)
 	}
 	lock := flock.New(lockOf(name), flock.SetPermissions(f.modes.file))
 	defer lock.Close()
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil
 	}
-	return os.RemoveAll(name)
+	return f.clear(name)
+}
+
+// clear removes a session's folder, but no blob that lies there. It gives the
+// folder another name first: else a process that begins, or looks for what dead
+// runs left, makes its lock there while it is being removed.
+func (f *folder) clear(dir string) error {
+	away := f.sessionDir()
+	if err := os.Rename(dir, away); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another process is at it
+		}
+		return err
+	}
+	if err := f.putBackAll(away); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil // where it is not empty, another process has begun to clear it
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

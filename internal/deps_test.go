@@ -62,16 +62,16 @@ func TestImportsRunOneWay(t *testing.T) {
 		"engine/docker":     {"engine"},
 		"engine/enginetest": {"engine"},
 		"selector":          {"engine"},
-		"archive":           {"engine", "internal/durable", "internal/digestio"},
+		"archive":           {"engine", "archive/retention", "internal/durable", "internal/digestio"},
 		"archive/retention": {},
 		"archive/signing":   {},
-		"prune":             {"engine", "archive", "selector", "internal/durable", "internal/digestio"},
-		"restore":           {"engine", "archive", "internal/durable", "internal/digestio"},
+		"prune":             {"engine", "archive", "archive/retention", "selector", "internal/durable", "internal/digestio"},
+		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
 
-		"archive/archivetest": {"engine", "archive", "internal/durable", "internal/digestio"},
+		"archive/archivetest": {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 	}
 	all := packages(t)
 	for pkg, may := range rules {

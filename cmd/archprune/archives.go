@@ -25,7 +25,10 @@ func readFlags() []cli.Flag {
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
-func writeFlags() []cli.Flag { return append(readFlags(), signFlag()) }
+func writeFlags() []cli.Flag {
+	return append(readFlags(), signFlag(), &cli.BoolFlag{Name: "group-readable",
+		Usage: "let the group of an archive folder read it"})
+}
 
 func defaultArchive() string {
 	if os.Geteuid() == 0 {
@@ -63,9 +66,6 @@ func parsePlace(value string) (place, error) {
 
 // local reports whether the archive is in this host's file system.
 func (p place) local() bool { return p.kind == folderPlace }
-
-// archiveOptions is what the flags of a command say of any archive.
-func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
 
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 	opts, err := a.readOptions(c)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/retention"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/selector"
@@ -59,7 +60,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, ui.ErrFormat):
+	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, retention.ErrUsage), errors.Is(err, ui.ErrFormat):
 		return exitUsage
 	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
 		return exitDamaged

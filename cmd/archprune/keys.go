@@ -38,10 +38,7 @@ type keys struct {
 
 // readOptions are for an archive that is read.
 func (a *app) readOptions(c *cli.Context) (archive.Options, error) {
-	opts, err := archiveOptions(c)
-	if err != nil {
-		return opts, err
-	}
+	opts := archive.Options{GroupReadable: c.Bool("group-readable")}
 	trust, err := a.trust(c)
 	if trust != nil {
 		opts.Trust = trust.Check

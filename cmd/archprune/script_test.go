@@ -25,8 +25,9 @@ import (
 // arranger arranges the engine of a script.
 type arranger struct {
 	sequential
-	eng  *enginetest.Engine
-	held *exec.Cmd // the command that the script held
+	eng    *enginetest.Engine
+	held   *exec.Cmd // the command that the script held
+	podman string    // folder of podman's storage
 }
 
 type arrangerKey struct{}
@@ -56,6 +57,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"normalise":   positive(1, cmdNormalise),
 	"json":        positive(1, cmdJSON),
 	"need":        positive(0, cmdNeed),
+	"days-pass":   positive(2, cmdDaysPass),
+	"podman":      positive(0, cmdPodman),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -306,6 +309,43 @@ func cmdNeed(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// cmdDaysPass makes what was forgotten in an archive look that much older:
+// days-pass ARCHIVE N.
+func cmdDaysPass(ts *testscript.TestScript, args []string) {
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	marks, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "marks", "forgotten-*.json"))
+	ts.Check(err)
+	for _, name := range marks {
+		var m archive.Mark
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(name)), &m))
+		m.Time = m.Time.AddDate(0, 0, -days)
+		data, err := json.Marshal(m)
+		ts.Check(err)
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+}
+
+// cmdPodman runs podman on storage of the script's own, in a folder of its own:
+// podman takes no long names there.
+func cmdPodman(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	cmdNeed(ts, []string{"podman"})
+	if a.podman == "" {
+		dir, err := os.MkdirTemp("", "podman")
+		ts.Check(err)
+		a.podman = dir
+		a.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				a.Error(err)
+			}
+		})
+	}
+	in := func(name string) string { return filepath.Join(a.podman, name) }
+	ts.Check(ts.Exec("podman", append([]string{"--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
+		"--storage-driver", "vfs", "--events-backend", "none"}, args...)...))
+}
+
 // volatile is what differs from run to run and from engine to engine.
 var volatile = []struct {
 	find *regexp.Regexp
@@ -318,6 +358,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b\d+\.\ds\b`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
+	{regexp.MustCompile(`\bin (less than a|about an?|\d+) (second|minute|hour|day|week|month|year)s?\b`), "SOON"},
 	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
 	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
 	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?

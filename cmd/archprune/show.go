@@ -114,6 +114,9 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 	line("Created", "%s (%s)", r.Created.UTC().Format(time.RFC3339), ui.Age(r.Created, now))
 	line("Archived", "%s (%s)", r.Archived.UTC().Format(time.RFC3339), ui.Age(r.Archived, now))
 	line("From", "%s, engine %s, %s store", r.Engine.Host, r.Engine.Version, r.Store)
+	if m, ok := catalog.Marked(r, archive.Pinned); ok {
+		line("Pinned", "%s (%s), on %s", m.Time.UTC().Format(time.RFC3339), ui.Age(m.Time, now), m.Host)
+	}
 	line("Size", "%s", ui.Size(r.Sizes.Unpacked))
 	line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
 	line("Manifest", "%s", r.View.Digest)

@@ -1,0 +1,285 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive/retention"
+)
+
+// Collected is what a collection did away with.
+type Collected struct {
+	Purged  []*Record        // forgotten records that are gone for good, newest first
+	Waiting []*Record        // forgotten records that can still be brought back
+	Blobs   int              // blobs that are gone
+	Freed   int64            // bytes that they took in the storage, as it measured; of a plan their sizes added up
+	Young   []retention.Blob // needed by nothing either, but too young to go
+
+	// Elsewhere means that the storage frees space by itself, or by means of
+	// its own, such as a registry's garbage collection.
+	Elsewhere bool
+}
+
+// Collect removes for good what was forgotten longer ago than the grace of t,
+// and then the blobs that no record names. Any record that is there, forgotten
+// or not, keeps its blobs. A record that can't be read may name any blob: then
+// nothing is removed, and the error, which wraps [ErrBadRecord], says which it
+// is. Beside an error it returns what it did until then.
+//
+// Other processes may save meanwhile, on any host. The zero t.Now is the
+// present by this host's clock; one ahead of the storage's does not count.
+func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, error) {
+	now, err := a.now(ctx)
+	if err != nil {
+		return Collected{}, err
+	}
+	t.Now = cmp.Or(t.Now, time.Now())
+	if t.Now.After(now) {
+		t.Now = now
+	}
+	s, err := a.survey(ctx, t)
+	if err != nil {
+		return Collected{}, err
+	}
+	done := Collected{Waiting: s.waiting, Elsewhere: s.collector == nil}
+	if done.Purged, err = a.purge(ctx, s.purge); err != nil {
+		return done, err
+	}
+	if s.collector == nil {
+		return done, a.clearMarks(ctx, s.stale)
+	}
+	done.Young = s.found.Young
+	err = a.removeBlobs(ctx, s, t, &done)
+	return done, errors.Join(err, a.clearMarks(ctx, s.stale))
+}
+
+// Collectable is what Collect would do. It writes nothing.
+func (a *Archive) Collectable(ctx context.Context, t retention.Terms) (Collected, error) {
+	s, err := a.survey(ctx, t)
+	if err != nil {
+		return Collected{}, err
+	}
+	return Collected{Purged: s.purge, Waiting: s.waiting, Blobs: len(s.found.Delete), Freed: s.found.Size(),
+		Young: s.found.Young, Elsewhere: s.collector == nil}, nil
+}
+
+// survey is what may go from an archive.
+type survey struct {
+	collector Collector // nil where the storage is none
+	found     retention.Collection
+	purge     []*Record
+	waiting   []*Record
+	stale     []string // records that are gone, but not the mark that says so
+}
+
+// survey looks what may go. Blobs are listed before records are read: a blob
+// that a record comes to need after that is young, or was not listed.
+func (a *Archive) survey(ctx context.Context, t retention.Terms) (survey, error) {
+	var s survey
+	stock := retention.Stock{Live: map[string][]digest.Digest{}}
+	s.collector, _ = a.store.(Collector)
+	if s.collector != nil {
+		blobs, err := s.collector.Blobs(ctx)
+		if err != nil {
+			return s, fmt.Errorf("listing blobs: %w", err)
+		}
+		for _, b := range blobs {
+			stock.Blobs = append(stock.Blobs, retention.Blob{Digest: b.Digest, Size: b.Size, Modified: b.Used})
+		}
+	}
+	catalog, err := a.Catalog(ctx)
+	if err != nil {
+		return s, err
+	}
+	if err := catalog.stock(&stock); err != nil {
+		return s, err
+	}
+	if s.found, err = retention.Collect(stock, t); err != nil {
+		return s, err
+	}
+	for _, r := range catalog.Forgotten {
+		if _, found := slices.BinarySearch(s.found.Purge, r.name); found {
+			s.purge = append(s.purge, r)
+		} else {
+			s.waiting = append(s.waiting, r)
+		}
+	}
+	s.stale = catalog.stale()
+	return s, nil
+}
+
+// stock lists what the catalog's records need. What is not trusted needs its
+// blobs too: it may be trusted again.
+func (c *Catalog) stock(s *retention.Stock) error {
+	for _, r := range c.Records {
+		s.Live[r.name] = r.blobDigests()
+	}
+	for _, bad := range c.Bad {
+		if bad.Record == nil {
+			return unreadableRecord(bad.Name, bad.Err)
+		}
+		s.Live[bad.Name] = bad.Record.blobDigests()
+	}
+	for _, r := range c.Forgotten {
+		m, _ := c.Marked(r, Forgotten)
+		s.Forgotten = append(s.Forgotten, retention.Forgotten{Name: r.name, At: m.Time, Blobs: r.blobDigests()})
+	}
+	return nil
+}
+
+func unreadableRecord(name string, err error) error {
+	return fmt.Errorf("%w: %s (%w): it may need any blob, so nothing is removed for good until it is mended, or moved out of the archive by hand",
+		ErrBadRecord, name, err)
+}
+
+func (r *Record) blobDigests() []digest.Digest {
+	all := make([]digest.Digest, len(r.Blobs))
+	for i, b := range r.Blobs {
+		all[i] = b.Digest
+	}
+	return all
+}
+
+// stale lists records that are forgotten and gone: whoever purged them was
+// interrupted.
+func (c *Catalog) stale() []string {
+	there := map[string]bool{}
+	for _, r := range slices.Concat(c.Records, c.Forgotten) {
+		there[r.name] = true
+	}
+	for _, bad := range c.Bad {
+		there[bad.Name] = true
+	}
+	var names []string
+	for name, marks := range c.Marks {
+		if _, ok := forgotten(marks)[name]; ok && !there[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (a *Archive) clearMarks(ctx context.Context, names []string) error {
+	return each(ctx, len(names), func(ctx context.Context, i int) error {
+		return a.store.Unmark(ctx, Mark{Kind: Forgotten, Record: names[i]})
+	})
+}
+
+// purge removes forgotten records for good. When they are out of everybody's
+// reach it looks at their marks once more, and puts back what somebody has
+// brought back or pinned meanwhile. It returns the records that are gone.
+func (a *Archive) purge(ctx context.Context, records []*Record) ([]*Record, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	entries := make([]Entry, len(records))
+	failed := each(ctx, len(records), func(ctx context.Context, i int) error {
+		r := records[i]
+		data, signature, err := a.store.ReadRecord(ctx, r.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another collector was here
+		}
+		if err == nil {
+			err = a.store.RemoveRecord(ctx, r)
+		}
+		if err != nil {
+			return fmt.Errorf("removing record %s: %w", r.name, err)
+		}
+		entries[i] = Entry{Record: r, Data: data, Signature: signature}
+		return nil
+	})
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Record == nil })
+	ctx = context.WithoutCancel(ctx) // what was begun is ended
+	gone, err := a.putBackRemembered(ctx, entries)
+	return gone, errors.Join(failed, err, a.unmark(ctx, Forgotten, gone))
+}
+
+// putBackRemembered writes those records again that are no more forgotten, or
+// all where that can't be told, and returns the others.
+func (a *Archive) putBackRemembered(ctx context.Context, entries []Entry) ([]*Record, error) {
+	marks, err := a.store.Marks(ctx)
+	still := forgotten(marks)
+	var back []Entry
+	var gone []*Record
+	for _, e := range entries {
+		if _, ok := still[e.Record.name]; ok && err == nil {
+			gone = append(gone, e.Record)
+		} else {
+			back = append(back, e)
+		}
+	}
+	if len(back) > 0 {
+		err = errors.Join(append(a.store.WriteRecords(ctx, back), err)...)
+	}
+	return gone, err
+}
+
+// removeBlobs removes what nothing needs. It counts in done what it did.
+func (a *Archive) removeBlobs(ctx context.Context, s survey, t retention.Terms, done *Collected) error {
+	needed := &needed{a: a, read: map[string]bool{}, blobs: map[digest.Digest]bool{}}
+	var blobs, freed atomic.Int64
+	err := each(ctx, len(s.found.Delete), func(ctx context.Context, i int) error {
+		d := s.found.Delete[i].Digest
+		named := func(ctx context.Context) (bool, error) { return needed.has(ctx, d) }
+		if yes, err := named(ctx); err != nil || yes {
+			return err
+		}
+		n, err := s.collector.RemoveBlob(ctx, d, t.Cutoff(), named)
+		if err != nil {
+			return fmt.Errorf("removing blob %s: %w", d, err)
+		}
+		freed.Add(n)
+		if _, err := a.store.Stat(ctx, d); errors.Is(err, fs.ErrNotExist) {
+			a.disprove(d)
+			blobs.Add(1)
+		}
+		return nil
+	})
+	done.Blobs, done.Freed = int(blobs.Load()), freed.Load()
+	return err
+}
+
+// needed knows which blobs records name, forgotten ones too. It reads every
+// record once, and each time it is asked those that have come since.
+type needed struct {
+	a     *Archive
+	mu    sync.Mutex
+	read  map[string]bool
+	blobs map[digest.Digest]bool
+}
+
+func (n *needed) has(ctx context.Context, d digest.Digest) (bool, error) {
+	names, err := n.a.store.Records(ctx)
+	if err != nil {
+		return false, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range names {
+		if n.read[name] {
+			continue
+		}
+		r, err := n.a.record(ctx, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+			continue
+		case r == nil:
+			return false, unreadableRecord(name, err)
+		}
+		for _, b := range r.Blobs {
+			n.blobs[b.Digest] = true
+		}
+		n.read[name] = true
+	}
+	return n.blobs[d], nil
+}
