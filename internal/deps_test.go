@@ -101,7 +101,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/google/go-containerregistry/pkg/v1/remote": {"archive/registry"},
 		"github.com/klauspost/compress":                        {"archive", "archive/archivetest"},
 		"github.com/hiddeco/sshsig":                            {"archive/signing"},
-		"golang.org/x/crypto":                                  {"archive/signing", "internal/registrytest"},
+		"golang.org/x/crypto":                                  {"archive/signing", "serve", "internal/registrytest"},
 		"github.com/urfave/cli/v2":                             {"cmd/archprune"},
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},

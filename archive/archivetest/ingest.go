@@ -1,6 +1,7 @@
 package archivetest
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -24,6 +25,7 @@ var ingestTests = []test{
 	{"a large layer streams through", largeLayer},
 	{"a stream that breaks off", brokenStream},
 	{"cancelled in the middle", cancelledIngest},
+	{"cancelled before a layer that has no end", cancelledEndless},
 	{"one bad image spoils no other", oneBadImage},
 	{"other content under the name of a known layer", falseName},
 	{"other layers than the engine reports", otherLayers},
@@ -293,6 +295,38 @@ func cancelledIngest(t *testing.T, create kind) {
 			})
 		}
 	}
+}
+
+// cancelledEndless: an interrupted run does not read to the end of a stream.
+func cancelledEndless(t *testing.T, create kind) {
+	var head bytes.Buffer
+	if err := tar.NewWriter(&head).WriteHeader(&tar.Header{Name: "blobs/sha256/" + digest.FromString("x").Encoded(), Typeflag: tar.TypeReg, Size: 1 << 40}); err != nil {
+		t.Fatal(err)
+	}
+	p := create(t)
+	h := other(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	layer := &endless{data: noise(1, 1<<20), limit: 64 << 20}
+	stream := &cancelling{io.MultiReader(&head, layer), 5 << 20, cancel}
+	if _, err := h.Ingest(ctx, stream, nil, ClassicInfo); !errors.Is(err, context.Canceled) {
+		t.Errorf("Ingest: %v, want %v", err, context.Canceled)
+	}
+	tidy(t, p)
+}
+
+// endless ends with an error, for tests' sake.
+type endless struct {
+	data  []byte
+	limit int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	n := copy(b, e.data)
+	if e.limit -= n; e.limit < 0 {
+		return 0, errors.New("it reads on and on")
+	}
+	return n, nil
 }
 
 func oneBadImage(t *testing.T, create kind) {
