@@ -44,8 +44,11 @@ func (e *Error) Unwrap() error { return e.err }
 // explain turns an error of a request into one that a person can act on.
 func (c *conn) explain(err error) error {
 	var known *Error
-	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, &known) {
+	if err == nil || errors.As(err, &known) {
 		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return bare(err)
 	}
 	e := &Error{Registry: c.registry.RegistryStr(), err: bare(err)}
 	var answer *transport.Error
