@@ -54,6 +54,9 @@ func (c *conn) explain(err error) error {
 	var answer *transport.Error
 	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		e.err = certificate
+		e.reason = certificate.Error() + "; --registry-ca FILE names a CA to trust"
 	case errors.As(err, &answer):
 		e.Status, e.err = answer.StatusCode, nil
 		e.reason = answered(answer, e.Registry)
@@ -63,8 +66,6 @@ func (c *conn) explain(err error) error {
 		if answer.StatusCode == http.StatusNotFound {
 			e.err = fs.ErrNotExist
 		}
-	case errors.As(err, &certificate):
-		e.reason = e.err.Error() + "; --registry-ca FILE names a CA to trust"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		e.reason = "it speaks plain HTTP; --insecure-registry allows that"
 	default:

@@ -112,10 +112,12 @@ func needed(repo name.Repository, image digest.Digest, wanted map[string]digest.
 	return false
 }
 
-// unshow forgets that views of a repository show a manifest.
+// unshow forgets that views of a repository show a manifest, and that it is a
+// blob there: Docker's registry removes both.
 func (s *Store) unshow(repo name.Repository, image digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.mounted, repo.String()+"@"+image.String())
 	maps.DeleteFunc(s.shown, func(v string, d digest.Digest) bool {
 		return d == image && strings.HasPrefix(v, repo.Name()+":")
 	})
