@@ -36,7 +36,7 @@ func (s *Store) Refresh(ctx context.Context, read func(context.Context) (*archiv
 		if err != nil {
 			return fmt.Errorf("renewing what other tools pull: %w", err)
 		}
-		if err := s.show(ctx, catalog); err != nil {
+		if err := errors.Join(s.hide(ctx, catalog), s.show(ctx, catalog)); err != nil {
 			return fmt.Errorf("renewing what other tools pull: %w", err)
 		}
 		before := len(catalog.Records)
