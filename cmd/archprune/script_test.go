@@ -20,6 +20,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // arranger arranges the engine of a script.
@@ -28,6 +29,8 @@ type arranger struct {
 	eng    *enginetest.Engine
 	held   *exec.Cmd // the command that the script held
 	podman string    // folder of podman's storage
+
+	registry *registrytest.Registry
 }
 
 type arrangerKey struct{}

@@ -122,7 +122,7 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 	line("Manifest", "%s", r.View.Digest)
 	for _, ref := range r.References {
 		if catalog.Newest()[ref] == r {
-			line("Read by", "skopeo inspect oci:%s:%s", path, ref)
+			line("Read by", "skopeo inspect %s", readBy(path, ref))
 			break
 		}
 	}
