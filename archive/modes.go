@@ -14,10 +14,10 @@ var (
 	groupReadable = modes{file: 0o640, dir: 0o750 | fs.ModeSetgid}
 )
 
-// modesOf tells which modes an archive was made with: what is added later has
-// the same.
-func modesOf(path string) modes {
-	info, err := os.Stat(filepath.Join(path, recordsDir))
+// modesOf tells by a folder which modes an archive was made with: what is added
+// later has the same.
+func modesOf(dir string) modes {
+	info, err := os.Stat(dir)
 	if err == nil && info.Mode().Perm()&0o050 == 0o050 {
 		return groupReadable
 	}
@@ -25,18 +25,18 @@ func modesOf(path string) modes {
 }
 
 // mkdir makes a folder with the archive's mode, whatever the process's umask.
-func (f *folder) mkdir(name string) error {
-	if err := f.fsys.MkdirAll(name, f.modes.dir.Perm()); err != nil {
+func (l *local) mkdir(name string) error {
+	if err := l.fsys.MkdirAll(name, l.modes.dir.Perm()); err != nil {
 		return err
 	}
-	if f.modes == private {
+	if l.modes == private {
 		return nil
 	}
-	for dir := name; len(dir) > len(f.path); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == f.modes.dir.Perm() {
+	for dir := name; len(dir) > len(l.path); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == l.modes.dir.Perm() {
 			continue
 		}
-		if err := os.Chmod(dir, f.modes.dir); err != nil {
+		if err := os.Chmod(dir, l.modes.dir); err != nil {
 			return err
 		}
 	}
@@ -44,17 +44,17 @@ func (f *folder) mkdir(name string) error {
 }
 
 // openToGroup lets the group of the folder read what is there already.
-func (f *folder) openToGroup() error {
-	if f.modes == groupReadable {
+func (l *local) openToGroup() error {
+	if l.modes == groupReadable {
 		return nil
 	}
-	f.modes = groupReadable
-	return filepath.WalkDir(f.path, func(name string, d fs.DirEntry, err error) error {
+	l.modes = groupReadable
+	return filepath.WalkDir(l.path, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if name == f.path {
-			return f.openRoot()
+		if name == l.path {
+			return l.openRoot()
 		}
 		if d.IsDir() {
 			return os.Chmod(name, groupReadable.dir)
@@ -68,10 +68,10 @@ func (f *folder) openToGroup() error {
 
 // openRoot leaves the folder itself as it is where its group can read it: it
 // may have been somebody's before it was an archive.
-func (f *folder) openRoot() error {
-	info, err := os.Stat(f.path)
+func (l *local) openRoot() error {
+	info, err := os.Stat(l.path)
 	if err != nil || info.Mode().Perm()&0o050 == 0o050 {
 		return err
 	}
-	return os.Chmod(f.path, f.modes.dir)
+	return os.Chmod(l.path, l.modes.dir)
 }
