@@ -56,7 +56,7 @@ func openFolder(path string, opts Options) (*folder, error) {
 func CreateFolder(path string, opts Options) (*Archive, error) {
 	f, err := openFolder(path, opts)
 	if err == nil && opts.GroupReadable {
-		err = f.openToGroup()
+		err = f.openToGroup(f.path)
 	}
 	if err == nil {
 		return New(f, opts), nil

@@ -43,23 +43,23 @@ func (l *local) mkdir(name string) error {
 	return nil
 }
 
-// openToGroup lets the group of the folder read what is there already.
-func (l *local) openToGroup() error {
+// openToGroup lets the group of the folder read what is there already, below
+// one of its folders or itself.
+func (l *local) openToGroup(below string) error {
 	if l.modes == groupReadable {
 		return nil
 	}
 	l.modes = groupReadable
-	return filepath.WalkDir(l.path, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+	if err := l.openRoot(); err != nil {
+		return err
+	}
+	return filepath.WalkDir(below, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == l.path:
 			return err
-		}
-		if name == l.path {
-			return l.openRoot()
-		}
-		if d.IsDir() {
+		case d.IsDir():
 			return os.Chmod(name, groupReadable.dir)
-		}
-		if d.Type().IsRegular() {
+		case d.Type().IsRegular():
 			return os.Chmod(name, groupReadable.file)
 		}
 		return nil
