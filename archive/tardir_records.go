@@ -1,0 +1,156 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Records implements [Storage]. A tarball that can't be read, but by its file's
+// name is one, is listed: it must not be gone in silence.
+func (t *tardir) Records(context.Context) ([]string, error) {
+	if err := t.scan(); err != nil {
+		return nil, err
+	}
+	t.know.Lock()
+	defer t.know.Unlock()
+	return slices.Sorted(maps.Keys(t.records)), nil
+}
+
+// holding returns the tarballs of a record.
+func (t *tardir) holding(name string) ([]*tarball, error) {
+	t.know.Lock()
+	files := t.records[name]
+	t.know.Unlock()
+	if len(files) > 0 {
+		return files, nil
+	}
+	if err := t.scan(); err != nil {
+		return nil, err
+	}
+	t.know.Lock()
+	defer t.know.Unlock()
+	if files = t.records[name]; len(files) == 0 {
+		return nil, fmt.Errorf("record %s: %w", name, fs.ErrNotExist)
+	}
+	return files, nil
+}
+
+// ReadRecord implements [Storage]. Where a record has several tarballs, any
+// that has it whole will do.
+func (t *tardir) ReadRecord(_ context.Context, name string) (data, signature []byte, err error) {
+	err = t.retry(func() error {
+		files, err := t.holding(name)
+		if err != nil {
+			return err
+		}
+		for _, b := range files {
+			if data, signature, err = t.readRecord(b); err != nil {
+				continue
+			}
+			if _, bad := decodeRecord(name, data); bad == nil {
+				return nil
+			}
+		}
+		return err
+	})
+	return data, signature, err
+}
+
+func (t *tardir) readRecord(b *tarball) (data, signature []byte, err error) {
+	file, err := t.open(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	if b.index == nil {
+		return nil, nil, fmt.Errorf("%s is damaged: %w", b.file, b.err)
+	}
+	if data, err = b.index.Record.bytes(file); err != nil {
+		return nil, nil, err
+	}
+	signature, err = b.index.Signature.bytes(file)
+	return data, signature, err
+}
+
+// WriteRecords makes a tarball of each record.
+func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
+	failed := make([]error, len(entries))
+	written := make([]*tarball, len(entries))
+	for i, e := range entries {
+		if written[i], failed[i] = t.write(ctx, e); failed[i] != nil {
+			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
+		}
+	}
+	if err := t.fsys.SyncDir(t.path); err != nil {
+		for i := range failed {
+			failed[i] = errors.Join(failed[i], fmt.Errorf("making records durable: %w", err))
+		}
+		return failed
+	}
+	for _, b := range written {
+		if b != nil {
+			_ = t.dropStaged(b) // what is left goes with the session's folder
+		}
+	}
+	return failed
+}
+
+// Confirm implements [Storage].
+func (t *tardir) Confirm(_ context.Context, r *Record) error {
+	return t.retry(func() error {
+		files, err := t.holding(r.name)
+		if err != nil {
+			return err
+		}
+		for _, b := range files {
+			if b.index == nil || slices.ContainsFunc(r.Blobs, b.lacks) {
+				return fmt.Errorf("%s: %w: it lacks a part", b.file, fs.ErrNotExist)
+			}
+			file, err := t.open(b)
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(file.Sync(), file.Close()); err != nil {
+				return err
+			}
+		}
+		return t.fsys.SyncDir(t.path)
+	})
+}
+
+func (b *tarball) lacks(d ocispec.Descriptor) bool {
+	in, ok := b.index.blob(d.Digest)
+	return !ok || in.Size != d.Size
+}
+
+// RemoveRecord removes every tarball of a record, and with them the blobs that
+// no other has.
+func (t *tardir) RemoveRecord(_ context.Context, r *Record) error {
+	if err := t.scan(); err != nil {
+		return err
+	}
+	t.know.Lock()
+	files := t.records[r.name]
+	t.know.Unlock()
+	for _, b := range files {
+		if err := t.fsys.Remove(t.join(b.file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.Join(t.fsys.SyncDir(t.path), t.scan())
+}
+
+// File implements [SelfContained].
+func (t *tardir) File(_ context.Context, name string) (string, bool) {
+	files, err := t.holding(name)
+	if err != nil {
+		return "", false
+	}
+	return t.join(files[0].file), true
+}

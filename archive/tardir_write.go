@@ -1,0 +1,252 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/internal/digestio"
+	"github.com/archprune/archprune/internal/durable"
+)
+
+// copyStep is how much is copied before a look at the context: a multiple of
+// what file systems share.
+const copyStep = 64 << 20
+
+// write makes the tarball of a record: under a temporary name, from where it is
+// read back whole before it gets its own.
+func (t *tardir) write(ctx context.Context, e Entry) (*tarball, error) {
+	s, err := t.writing()
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.pending()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Cancel()
+	if err := t.assemble(ctx, file, e); err != nil {
+		return nil, err
+	}
+	if err := file.Seal(); err != nil {
+		return nil, err
+	}
+	b, err := openTarball(file.Temp())
+	if err == nil && b == nil {
+		err = errNoTarball
+	}
+	if err == nil {
+		err = t.audit(ctx, file.Temp(), b, e.Record)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading it back: %w", err)
+	}
+	b.file = tarballName(e.Record)
+	if err := file.Commit(t.join(b.file)); err != nil {
+		return nil, err
+	}
+	t.know.Lock()
+	defer t.know.Unlock()
+	t.files[b.file] = b
+	t.list()
+	return b, nil
+}
+
+func (t *tardir) assemble(ctx context.Context, file *durable.Pending, e Entry) error {
+	load, err := t.self.recordLoad(ctx, e.Record)
+	if err != nil {
+		return err
+	}
+	c, err := newCompressor()
+	if err != nil {
+		return err
+	}
+	w := &tarballWriter{t: t, file: file, rest: digestio.NewHasher(),
+		index: &tarballIndex{Format: formatVersion, Name: e.Record.name}}
+	if err := load.parts(ctx, &exporter{l: load, c: c, w: w}); err != nil {
+		return err
+	}
+	w.index.TarEnd = w.at
+	for _, d := range e.Record.Blobs {
+		if _, there := w.index.blob(d.Digest); there {
+			continue
+		}
+		if err := w.extra(ctx, d); err != nil {
+			return err
+		}
+	}
+	return w.end(e)
+}
+
+// recordLoad is the load whose tar the tarball of a record is.
+func (a *Archive) recordLoad(ctx context.Context, r *Record) (*Load, error) {
+	load, err := a.Load(ctx, r, r.Store, nil)
+	if err != nil {
+		return nil, err
+	}
+	load.Names = r.References
+	return load, nil
+}
+
+// tarballWriter writes a tarball and notes what is where.
+type tarballWriter struct {
+	t      *tardir
+	file   *durable.Pending
+	at     int64
+	inBlob bool             // that goes in as it is
+	rest   *digestio.Hasher // of all else
+	index  *tarballIndex
+}
+
+func (w *tarballWriter) Write(b []byte) (int, error) {
+	n, err := w.file.Write(b)
+	w.at += int64(n)
+	if !w.inBlob {
+		w.rest.Write(b[:n])
+	}
+	if err != nil {
+		return n, fmt.Errorf("writing to the archive: %w", err)
+	}
+	return n, nil
+}
+
+// blob notes where a blob is that write writes.
+func (w *tarballWriter) blob(b blobSpan, write func() error) error {
+	b.Offset = w.at
+	w.inBlob = !b.Packed
+	err := write()
+	w.inBlob = false
+	b.Length = w.at - b.Offset
+	w.index.Blobs = append(w.index.Blobs, b)
+	if err == nil && !b.Packed && b.Length != b.Size {
+		err = fmt.Errorf("blob %s: %w", b.Digest, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+func (w *tarballWriter) packed(d digest.Digest, size int64, write func() error) error {
+	return w.blob(blobSpan{Digest: d, Size: size, Packed: true}, write)
+}
+
+func (w *tarballWriter) verbatim(ctx context.Context, d ocispec.Descriptor, content io.Reader) error {
+	if err := w.align(d.Size, 0); err != nil {
+		return err
+	}
+	return w.blob(blobSpan{Digest: d.Digest, Size: d.Size}, func() error {
+		done, err := w.share(ctx, d)
+		if err != nil || done {
+			return err
+		}
+		_, err = io.CopyBuffer(w, onlyReader{content}, make([]byte, 1<<20))
+		return err
+	})
+}
+
+// align fills up to where a blob should begin that comes after so many bytes
+// more.
+func (w *tarballWriter) align(size int64, more int64) error {
+	gap := (alignment - (w.at+more)%alignment) % alignment
+	if size < alignedFrom || gap == 0 {
+		return nil
+	}
+	if gap < skipHeader {
+		gap += alignment
+	}
+	_, err := w.skipped(make([]byte, gap-skipHeader))
+	return err
+}
+
+// skipped writes a frame that zstd skips and tells where its content is.
+func (w *tarballWriter) skipped(content []byte) (span, error) {
+	if _, err := w.Write(appendSkip(nil, len(content))); err != nil {
+		return span{}, err
+	}
+	s := span{w.at, int64(len(content))}
+	_, err := w.Write(content)
+	return s, err
+}
+
+// share has the operating system copy a blob from the file that has it as it
+// is, which may cost no space, and reports whether there is such a file.
+func (w *tarballWriter) share(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	content, err := w.t.Open(ctx, d.Digest)
+	if err != nil {
+		return false, err
+	}
+	defer content.Close()
+	file, staged := content.(*os.File)
+	from := span{Length: d.Size}
+	if c, ok := content.(*openCopy); ok && !c.in.Packed {
+		file, from = c.file, c.in.span
+	} else if !staged {
+		return false, nil
+	}
+	if _, err := file.Seek(from.Offset, io.SeekStart); err != nil {
+		return false, err
+	}
+	for left := from.Length; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, err := w.file.ReadFrom(io.LimitReader(file, min(left, copyStep)))
+		w.at += n
+		left -= n
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return false, fmt.Errorf("copying blob %s: %w", d.Digest, err)
+		}
+	}
+	return true, nil
+}
+
+// extra writes a blob that the tar does not have.
+func (w *tarballWriter) extra(ctx context.Context, d ocispec.Descriptor) error {
+	if d.Size > math.MaxUint32 {
+		return fmt.Errorf("blob %s has %d bytes, which is too much beside the tar", d.Digest, d.Size)
+	}
+	content, err := w.t.self.Blob(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if err := w.align(d.Size, skipHeader); err != nil {
+		return err
+	}
+	if _, err := w.Write(appendSkip(nil, int(d.Size))); err != nil {
+		return err
+	}
+	return w.blob(blobSpan{Digest: d.Digest, Size: d.Size}, func() error {
+		_, err := io.CopyBuffer(w, onlyReader{content}, make([]byte, 1<<20))
+		return err
+	})
+}
+
+// end writes what follows the blobs.
+func (w *tarballWriter) end(e Entry) (err error) {
+	if w.index.Record, err = w.skipped(e.Data); err != nil {
+		return err
+	}
+	if e.Signature != nil {
+		if w.index.Signature, err = w.skipped(e.Signature); err != nil {
+			return err
+		}
+	}
+	if len(e.Data) > maxMetadata || len(e.Signature) > maxMetadata {
+		return errors.New("the record is too large")
+	}
+	w.index.Rest = w.rest.Digest()
+	tail, err := w.index.tail(w.at)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(tail)
+	return err
+}
