@@ -82,7 +82,7 @@ type frameWriter interface {
 type plainFrames struct{ io.Writer }
 
 func (w plainFrames) verbatim(_ context.Context, _ ocispec.Descriptor, content io.Reader) error {
-	_, err := io.CopyBuffer(w, onlyReader{content}, make([]byte, 1<<20))
+	_, err := copyAll(w, content)
 	return err
 }
 
@@ -118,7 +118,7 @@ func (e *exporter) pack(ctx context.Context, b tarBlob, kind form, in io.Reader)
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
 	frames := e.frames(b, kind)
-	_, err := io.CopyBuffer(frames, onlyReader{plain}, make([]byte, 1<<20))
+	_, err := copyAll(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
 	}

@@ -24,7 +24,10 @@ const (
 
 // folder is a [Storage] in a folder: an OCI image layout with archprune's
 // records beside it.
-type folder struct{ *local }
+type folder struct {
+	*local
+	safeBlobs, safeRecords *durableFiles
+}
 
 var (
 	_ Storage   = (*folder)(nil)
@@ -47,7 +50,11 @@ func openFolder(path string, opts Options) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &folder{l}, nil
+	return newFolder(l), nil
+}
+
+func newFolder(l *local) *folder {
+	return &folder{local: l, safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}
 }
 
 // CreateFolder opens the archive in path, or makes one where the folder is
@@ -74,7 +81,7 @@ func CreateFolder(path string, opts Options) (*Archive, error) {
 }
 
 func initFolder(path string, opts Options) error {
-	f := &folder{newLocal(path, ownDir, opts)}
+	f := newFolder(newLocal(path, ownDir, opts))
 	for _, dir := range []string{recordsDir, f.own(marksDir), f.own(tmpDir), locksDir, blobsDir} {
 		if err := f.mkdir(f.join(dir)); err != nil {
 			return err

@@ -87,6 +87,7 @@ func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInf
 		return BlobInfo{}, false, err
 	}
 	info, err := w.f.Stat(ctx, d.Digest)
+	w.f.safeBlobs.seal(w.f.blobPath(d.Digest), info.Version)
 	return info, true, err
 }
 

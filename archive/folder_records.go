@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -58,17 +60,27 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 		}
 		return failed
 	}
+	blobs := f.safeBlobs.take()
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
 		return fail(fmt.Errorf("making blobs durable: %w", err))
 	}
+	f.safeBlobs.settle(blobs)
+	var writing errgroup.Group
+	writing.SetLimit(maxSmallWrites)
 	for i, e := range entries {
-		if err := f.writeRecord(e); err != nil {
-			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
-		}
+		writing.Go(func() error {
+			if err := f.writeRecord(e); err != nil {
+				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
+			}
+			return nil
+		})
 	}
+	writing.Wait()
+	records := f.safeRecords.take()
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
 		return fail(fmt.Errorf("making records durable: %w", err))
 	}
+	f.safeRecords.settle(records)
 	return failed
 }
 
@@ -78,7 +90,13 @@ func (f *folder) writeRecord(e Entry) error {
 			return err
 		}
 	}
-	return f.write(f.recordPath(e.Record.name), e.Data)
+	path := f.recordPath(e.Record.name)
+	if err := f.write(path, e.Data); err != nil {
+		return err
+	}
+	version, err := versionOf(path)
+	f.safeRecords.seal(path, version)
+	return err
 }
 
 // write makes a file whose name is not durable yet.
@@ -99,12 +117,35 @@ func (f *folder) write(name string, data []byte) error {
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
-	for _, name := range append([]string{f.recordPath(r.name)}, f.blobPaths(r)...) {
-		if err := syncFile(name); err != nil {
+	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
+		f.confirm(f.safeRecords, f.join(recordsDir), f.recordPath(r.name)))
+}
+
+// confirm makes files of one folder durable, unless this process knows that
+// they are.
+func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error {
+	synced := map[string]string{}
+	for _, path := range paths {
+		version, err := versionOf(path)
+		if err != nil {
 			return err
 		}
+		if safe.has(path, version) {
+			continue
+		}
+		if err := syncFile(path); err != nil {
+			return err
+		}
+		synced[path] = version
 	}
-	return errors.Join(f.fsys.SyncDir(f.join(blobsDir)), f.fsys.SyncDir(f.join(recordsDir)))
+	if len(synced) == 0 {
+		return nil
+	}
+	if err := f.fsys.SyncDir(dir); err != nil {
+		return err
+	}
+	safe.settle(synced)
+	return nil
 }
 
 func (f *folder) blobPaths(r *Record) []string {

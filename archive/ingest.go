@@ -61,10 +61,17 @@ func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) 
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
-	results := make([]Ingested, len(images))
+	results, assemblies := make([]Ingested, len(images)), make([]*assembly, len(images))
 	for i, img := range images {
-		results[i].Image = img
-		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
+		a := in.newAssembly()
+		results[i].Image, assemblies[i] = img, a
+		results[i].Record, results[i].Err = a.assemble(img, info)
+	}
+	in.small.wait()
+	for i, a := range assemblies {
+		if err := a.settle(results[i].Record); err != nil && results[i].Err == nil {
+			results[i].Record, results[i].Err = nil, err
+		}
 	}
 	return results, in.a.commit(in.ctx, results)
 }
@@ -75,6 +82,7 @@ type ingest struct {
 	ctx        context.Context
 	compressor *compressor
 	background *errgroup.Group
+	small      *smallBlobs
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
 	aliases    map[string]digest.Digest
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
@@ -106,7 +114,7 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{},
+	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
 		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
@@ -255,7 +263,7 @@ func (in *ingest) readMetadata(r io.Reader) (*file, error) {
 // what its name claims.
 func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias string) (*file, error) {
 	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, onlyReader{r}, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(sum, r); err != nil {
 		return nil, err
 	}
 	file := &file{digest: sum.Digest(), size: sum.Size(), stored: stored, alias: alias}
@@ -264,9 +272,6 @@ func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias s
 	}
 	return file, nil
 }
-
-// onlyReader hides WriteTo, so that the copy uses the buffer it is given.
-type onlyReader struct{ io.Reader }
 
 // store takes an entry whose content the archive lacks, as far as its name
 // tells. What the content is shows when it is read back from the disk, which
@@ -299,7 +304,7 @@ func (in *ingest) copy(blob BlobWriter, r io.Reader, size int64, compress bool) 
 		out, closed = w, w.Close
 	}
 	sticky := &stickyWriter{w: out}
-	_, readErr = io.CopyBuffer(sticky, onlyReader{r}, make([]byte, 1<<20))
+	_, readErr = copyAll(sticky, r)
 	return errors.Join(sticky.err, closed()), readErr
 }
 

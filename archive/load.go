@@ -261,7 +261,7 @@ func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progres
 		defer plain.Close()
 		content.r = digestio.VerifyReader(plain, b.digest, b.size)
 	}
-	if _, err := io.CopyBuffer(onlyWriter{tw}, content, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(tw, content); err != nil {
 		if content.failed {
 			return unreadable(ctx, b.stored.Digest, err)
 		}
@@ -278,9 +278,6 @@ func unreadable(ctx context.Context, d digest.Digest, err error) error {
 	}
 	return damage(d, err.Error())
 }
-
-// onlyWriter hides ReadFrom, so that the copy uses the buffer it is given.
-type onlyWriter struct{ io.Writer }
 
 // tellingReader tells what it read, and whether it was reading that failed.
 type tellingReader struct {

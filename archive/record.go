@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -168,7 +168,7 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 		return nil, errors.New("its content does not match the checksum in its name")
 	}
 	r := &Record{name: name}
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(r); err != nil {
+	if err := jsonv2.Unmarshal(data, r); err != nil {
 		return nil, err
 	}
 	if err := r.validate(); err != nil {

@@ -1,11 +1,11 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +26,9 @@ type tardir struct {
 	*local
 	self *Archive // in this storage; to read blobs by
 
-	know    sync.Mutex // the fields below
+	compressor func() (*compressor, error)
+
+	know    sync.Mutex // guards what is below
 	files   map[string]*tarball
 	foreign map[string]string // versions of files that are no tarballs
 	records map[string][]*tarball
@@ -48,9 +50,10 @@ type tarball struct {
 	index   *tarballIndex // nil where it can't be read
 	err     error         // why it can't
 
-	// Guarded by tardir.know.
+	// Guarded by tardir.know; all of it this process's own experience.
 	sound   map[digest.Digest]bool // what reading a blob showed
-	audited bool                   // and found whole
+	audited bool                   // all of the file was read and is whole
+	durable bool                   // the file and its name are on the disk
 }
 
 // record is the name of the tarball's record.
@@ -74,7 +77,9 @@ func OpenTarballs(path string, opts Options) (*Archive, error) {
 }
 
 func newTardir(l *local, opts Options) *Archive {
-	t := &tardir{local: l, files: map[string]*tarball{}, foreign: map[string]string{}, staged: map[digest.Digest]BlobInfo{}}
+	t := &tardir{local: l, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
+		staged: map[digest.Digest]BlobInfo{}}
+	t.list()
 	t.self = New(t, Options{})
 	return New(t, opts)
 }
@@ -262,22 +267,21 @@ func (t *tardir) scan() error {
 // list sorts the files by what they hold.
 func (t *tardir) list() {
 	t.records, t.copies = map[string][]*tarball{}, map[digest.Digest][]*tarball{}
-	sorted := make([]*tarball, 0, len(t.files))
-	for _, b := range t.files {
-		sorted = append(sorted, b)
+	for _, name := range slices.Sorted(maps.Keys(t.files)) {
+		t.enlist(t.files[name])
 	}
-	slices.SortFunc(sorted, func(a, b *tarball) int { return cmp.Compare(a.file, b.file) })
-	for _, b := range sorted {
-		if name := b.record(); name != "" {
-			t.records[name] = append(t.records[name], b)
-		}
-		if b.index == nil {
-			continue
-		}
-		for _, s := range b.index.Blobs {
-			if in := t.copies[s.Digest]; len(in) == 0 || in[len(in)-1] != b {
-				t.copies[s.Digest] = append(in, b)
-			}
+}
+
+func (t *tardir) enlist(b *tarball) {
+	if name := b.record(); name != "" {
+		t.records[name] = append(t.records[name], b)
+	}
+	if b.index == nil {
+		return
+	}
+	for _, s := range b.index.Blobs {
+		if in := t.copies[s.Digest]; len(in) == 0 || in[len(in)-1] != b {
+			t.copies[s.Digest] = append(in, b)
 		}
 	}
 }

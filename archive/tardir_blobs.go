@@ -111,24 +111,6 @@ func (t *tardir) openStaged(d digest.Digest) (*os.File, error) {
 	return os.Open(s.staged(d))
 }
 
-// dropStaged removes blobs that have become part of a tarball.
-func (t *tardir) dropStaged(b *tarball) error {
-	s, err := t.writing()
-	if err != nil {
-		return err
-	}
-	t.know.Lock()
-	defer t.know.Unlock()
-	var failed error
-	for _, in := range b.index.Blobs {
-		if _, ok := t.staged[in.Digest]; ok {
-			delete(t.staged, in.Digest)
-			failed = errors.Join(failed, t.fsys.Remove(s.staged(in.Digest)))
-		}
-	}
-	return failed
-}
-
 func (t *tardir) Stat(_ context.Context, d digest.Digest) (info BlobInfo, err error) {
 	t.know.Lock()
 	info, ok := t.staged[d]

@@ -121,7 +121,7 @@ func (s blobSpan) check(ctx context.Context, file io.ReaderAt) error {
 	content := s.read(file)
 	defer content.Close()
 	verified := digestio.VerifyReader(contextReader{ctx, content}, s.Digest, s.Size)
-	_, err := io.CopyBuffer(io.Discard, onlyReader{verified}, make([]byte, min(s.Size+1, 1<<20)))
+	_, err := copyAll(io.Discard, verified)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 )
 
 // Records implements [Storage]. A tarball that can't be read, but by its file's
@@ -78,27 +79,51 @@ func (t *tardir) readRecord(b *tarball) (data, signature []byte, err error) {
 	return data, signature, err
 }
 
+// maxTarballs bounds the tarballs that are written at once.
+const maxTarballs = 4
+
 // WriteRecords makes a tarball of each record.
 func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
-	failed := make([]error, len(entries))
-	written := make([]*tarball, len(entries))
+	failed, written := make([]error, len(entries)), make([]*tarball, len(entries))
+	var writing errgroup.Group
+	writing.SetLimit(maxTarballs)
 	for i, e := range entries {
-		if written[i], failed[i] = t.write(ctx, e); failed[i] != nil {
-			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
-		}
+		writing.Go(func() error {
+			if written[i], failed[i] = t.write(ctx, e); failed[i] != nil {
+				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
+			}
+			return nil
+		})
 	}
+	writing.Wait()
 	if err := t.fsys.SyncDir(t.path); err != nil {
 		for i := range failed {
 			failed[i] = errors.Join(failed[i], fmt.Errorf("making records durable: %w", err))
 		}
 		return failed
 	}
+	t.settle(written)
+	return failed
+}
+
+// settle notes which tarballs are durable, and removes the blobs that waited
+// for them.
+func (t *tardir) settle(written []*tarball) {
+	s, err := t.writing()
+	t.know.Lock()
+	defer t.know.Unlock()
 	for _, b := range written {
-		if b != nil {
-			_ = t.dropStaged(b) // what is left goes with the session's folder
+		if b == nil {
+			continue
+		}
+		b.durable = true
+		for _, in := range b.index.Blobs {
+			if _, ok := t.staged[in.Digest]; ok && err == nil {
+				delete(t.staged, in.Digest)
+				_ = t.fsys.Remove(s.staged(in.Digest)) // else it goes with the session's folder
+			}
 		}
 	}
-	return failed
 }
 
 // Confirm implements [Storage].
@@ -109,19 +134,36 @@ func (t *tardir) Confirm(_ context.Context, r *Record) error {
 			return err
 		}
 		for _, b := range files {
-			if b.index == nil || slices.ContainsFunc(r.Blobs, b.lacks) {
-				return fmt.Errorf("%s: %w: it lacks a part", b.file, fs.ErrNotExist)
-			}
-			file, err := t.open(b)
-			if err != nil {
-				return err
-			}
-			if err := errors.Join(file.Sync(), file.Close()); err != nil {
+			if err := t.confirm(b, r); err != nil {
 				return err
 			}
 		}
-		return t.fsys.SyncDir(t.path)
+		return nil
 	})
+}
+
+func (t *tardir) confirm(b *tarball, r *Record) error {
+	if b.index == nil || slices.ContainsFunc(r.Blobs, b.lacks) {
+		return fmt.Errorf("%s: %w: it lacks a part", b.file, fs.ErrNotExist)
+	}
+	file, err := t.open(b)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	t.know.Lock()
+	durable := b.durable
+	t.know.Unlock()
+	if durable {
+		return nil
+	}
+	if err := errors.Join(file.Sync(), t.fsys.SyncDir(t.path)); err != nil {
+		return err
+	}
+	t.know.Lock()
+	b.durable = true
+	t.know.Unlock()
+	return nil
 }
 
 func (b *tarball) lacks(d ocispec.Descriptor) bool {

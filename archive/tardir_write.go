@@ -48,13 +48,13 @@ func (t *tardir) write(ctx context.Context, e Entry) (*tarball, error) {
 		return nil, fmt.Errorf("reading it back: %w", err)
 	}
 	b.file = tarballName(e.Record)
+	t.know.Lock() // so that no scan meets it first
+	defer t.know.Unlock()
 	if err := file.Commit(t.join(b.file)); err != nil {
 		return nil, err
 	}
-	t.know.Lock()
-	defer t.know.Unlock()
 	t.files[b.file] = b
-	t.list()
+	t.enlist(b)
 	return b, nil
 }
 
@@ -63,7 +63,7 @@ func (t *tardir) assemble(ctx context.Context, file *durable.Pending, e Entry) e
 	if err != nil {
 		return err
 	}
-	c, err := newCompressor()
+	c, err := t.compressor()
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (w *tarballWriter) verbatim(ctx context.Context, d ocispec.Descriptor, cont
 		if err != nil || done {
 			return err
 		}
-		_, err = io.CopyBuffer(w, onlyReader{content}, make([]byte, 1<<20))
+		_, err = copyAll(w, content)
 		return err
 	})
 }
@@ -224,7 +224,7 @@ func (w *tarballWriter) extra(ctx context.Context, d ocispec.Descriptor) error {
 		return err
 	}
 	return w.blob(blobSpan{Digest: d.Digest, Size: d.Size}, func() error {
-		_, err := io.CopyBuffer(w, onlyReader{content}, make([]byte, 1<<20))
+		_, err := copyAll(w, content)
 		return err
 	})
 }

@@ -163,7 +163,7 @@ func (p *proof) read(r io.Reader) error {
 	}
 	defer plain.Close()
 	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, onlyReader{plain}, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(sum, plain); err != nil {
 		return fmt.Errorf("does not decompress: %w", err)
 	}
 	// A decoder may stop before the end of its input: what follows counts too.
