@@ -102,7 +102,7 @@ func missing(path string, parts []string) error {
 	}
 	for owned, kind := range map[string]string{ownDir: "", tardirOwn: "tar:"} {
 		if _, err := os.Stat(filepath.Join(path, owned, formatFile)); err == nil {
-			return fmt.Errorf("%s: %w of that kind: it is one by the name of %s", path, ErrNotArchive, kind+path)
+			return fmt.Errorf("%s: %w of this kind: name it %s", path, ErrNotArchive, kind+path)
 		}
 	}
 	return fmt.Errorf("%s: %w: the folder holds something else", path, ErrNotArchive)

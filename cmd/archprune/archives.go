@@ -19,7 +19,7 @@ import (
 func readFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
-			Usage: "where the `ARCHIVE` is: a folder", DefaultText: defaultArchive()},
+			Usage: "where the `ARCHIVE` is: a folder, or tar:FOLDER of single files", DefaultText: defaultArchive()},
 	}
 }
 
@@ -43,7 +43,10 @@ type place struct {
 // placeKind is what stands before the colon of --archive.
 type placeKind string
 
-const folderPlace placeKind = "oci"
+const (
+	folderPlace placeKind = "oci"
+	tarPlace    placeKind = "tar" // a folder of single files
+)
 
 // parsePlace reads --archive, its environment variable, or nothing.
 func parsePlace(value string) (place, error) {
@@ -54,14 +57,17 @@ func parsePlace(value string) (place, error) {
 	if !ok || strings.ContainsRune(kind, filepath.Separator) || kind == "." {
 		return place{kind: folderPlace, path: value}, nil
 	}
-	if placeKind(kind) == folderPlace && rest != "" {
-		return place{kind: folderPlace, path: rest}, nil
+	if k := placeKind(kind); (k == folderPlace || k == tarPlace) && rest != "" {
+		return place{kind: k, path: rest}, nil
 	}
-	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback", value)
+	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, or tar:/mnt/rollback for single files", value)
 }
 
 // local reports whether the archive is in this host's file system.
-func (p place) local() bool { return p.kind == folderPlace }
+func (p place) local() bool { return p.kind == folderPlace || p.kind == tarPlace }
+
+// repeats reports whether each archived image has its own copy of every layer.
+func (p place) repeats() bool { return p.kind == tarPlace }
 
 // archiveOptions is what the flags of a command say of any archive.
 func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
@@ -70,6 +76,9 @@ func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 	opts, err := archiveOptions(c)
 	if err != nil {
 		return nil, err
+	}
+	if at.kind == tarPlace {
+		return archive.OpenTarballs(at.path, opts)
 	}
 	return archive.OpenFolder(at.path, opts)
 }
@@ -83,6 +92,9 @@ func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
 		if err := os.MkdirAll(filepath.Dir(at.path), 0o755); err != nil {
 			return nil, fmt.Errorf("creating archive: %w", err)
 		}
+	}
+	if at.kind == tarPlace {
+		return archive.CreateTarballs(at.path, opts)
 	}
 	return archive.CreateFolder(at.path, opts)
 }

@@ -46,12 +46,15 @@ func (a *app) showCommand() *cli.Command {
 			if c.Bool("json") {
 				return writeJSON(a.stdout, r)
 			}
-			return printRecord(a.stdout, r, catalog, f.Location(), a.now())
+			file, _ := f.File(c.Context, r)
+			return printRecord(a.stdout, r, catalog, f.Location(), file, a.now())
 		},
 	}
 }
 
-func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, now time.Time) error {
+// printRecord prints a record of the archive in path, which has it in a file of
+// its own or, where that is empty, with others.
+func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path, file string, now time.Time) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
 	}
@@ -70,10 +73,17 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 	line("Archived", "%s (%s)", r.Archived.UTC().Format(time.RFC3339), ui.Age(r.Archived, now))
 	line("From", "%s, engine %s, %s store", r.Engine.Host, r.Engine.Version, r.Store)
 	line("Size", "%s", ui.Size(r.Sizes.Unpacked))
-	line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	if file != "" {
+		line("Stored", "%s, in a file of its own", ui.Size(r.Sizes.Stored))
+	} else {
+		line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	}
 	line("Manifest", "%s", r.View.Digest)
+	if file != "" {
+		line("Read by", "zstd -dc %s | docker load", file)
+	}
 	for _, ref := range r.References {
-		if catalog.Newest()[ref] == r {
+		if file == "" && catalog.Newest()[ref] == r {
 			line("Read by", "skopeo inspect oci:%s:%s", path, ref)
 			break
 		}
