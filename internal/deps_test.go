@@ -69,6 +69,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
+
+		"archive/archivetest": {"engine", "archive", "internal/durable", "internal/digestio"},
 	}
 	all := packages(t)
 	for pkg, may := range rules {
@@ -92,7 +94,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/docker/docker/client":                      {"engine/docker", "engine/enginetest"},
 		"github.com/docker/cli/cli/context":                    {"engine/docker"},
 		"github.com/google/go-containerregistry/pkg/v1/remote": {"archive/registry"},
-		"github.com/klauspost/compress":                        {"archive"},
+		"github.com/klauspost/compress":                        {"archive", "archive/archivetest"},
 		"github.com/urfave/cli/v2":                             {"cmd/archprune"},
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
