@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -122,7 +123,19 @@ func (l *local) removeStranded(name string, e fs.DirEntry) error {
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil
 	}
-	return os.RemoveAll(name)
+	// Under another name first: a run that is just starting there must not put
+	// its lock in again while the folder is emptied.
+	away := filepath.Join(filepath.Dir(name), host+"-"+rand.Text())
+	if err := os.Rename(name, away); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // another sweep is at it too
+		return err
+	}
+	return nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -33,8 +33,8 @@ type tardir struct {
 	foreign map[string]string // versions of files that are no tarballs
 	records map[string][]*tarball
 	copies  map[digest.Digest][]*tarball
-	changed time.Time // the folder, when it was read
-	staged  map[digest.Digest]BlobInfo
+	changed time.Time               // the folder, when it was read
+	staged  map[digest.Digest]int64 // sizes of what waits in the session's folder
 }
 
 var (
@@ -46,14 +46,19 @@ var (
 type tarball struct {
 	file    string // its name in the folder
 	version string
-	used    time.Time
 	index   *tarballIndex // nil where it can't be read
 	err     error         // why it can't
 
 	// Guarded by tardir.know; all of it this process's own experience.
 	sound   map[digest.Digest]bool // what reading a blob showed
 	audited bool                   // all of the file was read and is whole
+	broken  bool                   // something else than a blob is bad
+	tried   bool                   // to mend it
 	durable bool                   // the file and its name are on the disk
+}
+
+func (b *tarball) damaged() bool {
+	return b.index != nil && (b.broken || slices.Contains(slices.Collect(maps.Values(b.sound)), false))
 }
 
 // record is the name of the tarball's record.
@@ -78,7 +83,7 @@ func OpenTarballs(path string, opts Options) (*Archive, error) {
 
 func newTardir(l *local, opts Options) *Archive {
 	t := &tardir{local: l, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
-		staged: map[digest.Digest]BlobInfo{}}
+		staged: map[digest.Digest]int64{}}
 	t.list()
 	t.self = New(t, Options{})
 	return New(t, opts)
@@ -197,7 +202,7 @@ func openTarball(path string) (*tarball, error) {
 	if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(info.Name(), ".") {
 		return nil, err
 	}
-	b := &tarball{file: info.Name(), version: fileVersion(info), used: blobInfo("", info).Used, sound: map[digest.Digest]bool{}}
+	b := &tarball{file: info.Name(), version: fileVersion(info), sound: map[digest.Digest]bool{}}
 	b.index, b.err = readIndexOf(path, b.version)
 	if _, ours := namedRecord(b.file); b.err != nil && !ours {
 		if errors.Is(b.err, errNoTarball) {

@@ -89,6 +89,7 @@ func (t *tardir) audit(ctx context.Context, path string, b *tarball, r *Record) 
 	if err != nil {
 		a.bad = append(a.bad, Damage{Digest: r.View.Digest, Reason: fmt.Sprintf("in %s: %v", b.file, err)})
 	}
+	b.broken = err != nil
 	if len(a.bad) > 0 {
 		return damageOf(a.bad)
 	}
@@ -128,9 +129,7 @@ func (a *auditor) read(self *Archive, r *Record) error {
 		if err := a.past(a.next[0].Offset); err != nil {
 			return err
 		}
-		if err := a.content(); err != nil {
-			return err
-		}
+		a.content()
 	}
 	if err := a.past(a.index.start); err != nil {
 		return err
@@ -164,7 +163,7 @@ func (a *auditor) blob(_ context.Context, b tarBlob) error {
 	}
 	in := a.next[0]
 	want := b.stored.Digest
-	if in.Packed {
+	if in.packed() {
 		want = b.digest
 	} else if want == b.digest {
 		return errors.New("the tar has it without a frame")
@@ -175,21 +174,18 @@ func (a *auditor) blob(_ context.Context, b tarBlob) error {
 	if err := a.between(in.Offset); err != nil {
 		return err
 	}
-	return a.content()
+	a.content()
+	return nil
 }
 
 // content reads the next blob. That one is bad does not end the reading.
-func (a *auditor) content() error {
+func (a *auditor) content() {
 	in := a.next[0]
 	a.next = a.next[1:]
 	if err := in.check(a.ctx, a.file); err != nil {
 		a.bad = append(a.bad, Damage{Digest: in.Digest, Reason: fmt.Sprintf("in %s: %v", a.name, err)})
 	}
-	if in.Packed { // other frames could unpack to the same
-		return a.past(in.end())
-	}
 	a.at = in.end()
-	return nil
 }
 
 // between reads up to an offset and compares what it decompresses to with what

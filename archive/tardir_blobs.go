@@ -62,19 +62,15 @@ func (w *stagedBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInf
 	if err := w.Seal(ctx); err != nil {
 		return BlobInfo{}, false, errors.Join(err, w.Cancel())
 	}
+	w.t.suspect(ctx, d.Digest)
+	w.t.know.Lock()
+	defer w.t.know.Unlock()
 	if err := w.t.fsys.Rename(w.temp, w.session.staged(d.Digest)); err != nil {
 		return BlobInfo{}, false, errors.Join(err, w.Cancel())
 	}
 	w.done = true
-	info, err := os.Stat(w.session.staged(d.Digest))
-	if err != nil {
-		return BlobInfo{}, false, err
-	}
-	b := tardirInfo(d.Digest, d.Size, blobInfo("", info))
-	w.t.know.Lock()
-	w.t.staged[d.Digest] = b
-	w.t.know.Unlock()
-	return b, true, nil
+	w.t.staged[d.Digest] = d.Size
+	return tardirInfo(d.Digest, d.Size), true, nil
 }
 
 func (w *stagedBlob) Cancel() error {
@@ -88,11 +84,22 @@ func (w *stagedBlob) Cancel() error {
 // staged is where a run keeps a blob until a tarball has it.
 func (s *session) staged(d digest.Digest) string { return filepath.Join(s.dir, d.Encoded()) }
 
-// tardirInfo describes a blob by the file that it is in. It has no version:
-// what a blob decompresses to follows from its digest, wherever it is, and that
-// a record's own copy has this digest is for Audit to say.
-func tardirInfo(d digest.Digest, size int64, file BlobInfo) BlobInfo {
-	return BlobInfo{Digest: d, Size: size, Used: file.Used}
+// tardirInfo describes a blob. It has no version: what a blob decompresses to
+// follows from its digest, wherever it is, and that a record's own copy has
+// this digest is for Audit to say. Nor has it a time, since nobody collects
+// what is part of a tarball.
+func tardirInfo(d digest.Digest, size int64) BlobInfo { return BlobInfo{Digest: d, Size: size} }
+
+// suspect looks at the copies of a blob that is stored again: this may be
+// because they are bad.
+func (t *tardir) suspect(ctx context.Context, d digest.Digest) {
+	copies, err := t.copiesOf(d)
+	if err != nil {
+		return
+	}
+	for _, b := range copies {
+		_, _ = t.good(ctx, b, d) // it is what good remembers that counts
+	}
 }
 
 // openStaged opens a blob of this run. The error wraps [fs.ErrNotExist] where
@@ -111,12 +118,57 @@ func (t *tardir) openStaged(d digest.Digest) (*os.File, error) {
 	return os.Open(s.staged(d))
 }
 
+// elsewhere finds a blob that waits for another run's tarball.
+func (t *tardir) elsewhere(d digest.Digest) (path string, size int64, err error) {
+	tmp := t.join(t.own(tmpDir))
+	runs, err := os.ReadDir(tmp)
+	if err != nil {
+		return "", 0, err
+	}
+	for _, run := range runs {
+		path := filepath.Join(tmp, run.Name(), d.Encoded())
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, info.Size(), nil
+		}
+	}
+	return "", 0, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// adopt makes a blob that waits for another run's tarball wait for one of this
+// run too.
+func (t *tardir) adopt(ctx context.Context, d digest.Digest) error {
+	path, size, err := t.elsewhere(d)
+	if err != nil {
+		return err
+	}
+	s, err := t.writing()
+	if err != nil {
+		return err
+	}
+	own := s.staged(d)
+	if err := t.fsys.Link(path, own); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	file, err := os.Open(own)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := (blobSpan{Digest: d, Size: size, span: span{Length: size}}).check(ctx, file); err != nil {
+		return errors.Join(err, t.fsys.Remove(own))
+	}
+	t.know.Lock()
+	defer t.know.Unlock()
+	t.staged[d] = size
+	return nil
+}
+
 func (t *tardir) Stat(_ context.Context, d digest.Digest) (info BlobInfo, err error) {
 	t.know.Lock()
-	info, ok := t.staged[d]
+	size, ok := t.staged[d]
 	t.know.Unlock()
 	if ok {
-		return info, nil
+		return tardirInfo(d, size), nil
 	}
 	err = t.retry(func() error {
 		copies, err := t.copiesOf(d)
@@ -129,9 +181,13 @@ func (t *tardir) Stat(_ context.Context, d digest.Digest) (info BlobInfo, err er
 			return errMoved
 		}
 		in, _ := b.index.blob(d)
-		info = tardirInfo(d, in.Size, blobInfo("", file))
+		info = tardirInfo(d, in.Size)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		_, size, err = t.elsewhere(d)
+		info = tardirInfo(d, size)
+	}
 	return info, err
 }
 
@@ -178,6 +234,12 @@ func (t *tardir) Open(ctx context.Context, d digest.Digest) (r io.ReadCloser, er
 		r, err = t.openCopy(b, d)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		var path string
+		if path, _, err = t.elsewhere(d); err == nil {
+			return os.Open(path)
+		}
+	}
 	return r, err
 }
 
@@ -238,8 +300,8 @@ func (t *tardir) good(ctx context.Context, b *tarball, d digest.Digest) (bool, e
 	return damaged == nil, nil
 }
 
-// Touch makes sure that a blob is worth being named again: a tarball is made of
-// copies, so a bad one would spread.
+// Touch makes sure that a blob is worth being named again, since a tarball is
+// made of copies, and a bad one would spread; and that it stays until then.
 func (t *tardir) Touch(ctx context.Context, d digest.Digest) error {
 	file, err := t.openStaged(d)
 	if err == nil {
@@ -248,7 +310,7 @@ func (t *tardir) Touch(ctx context.Context, d digest.Digest) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return t.retry(func() error {
+	err = t.retry(func() error {
 		copies, err := t.copiesOf(d)
 		if err != nil {
 			return err
@@ -260,4 +322,8 @@ func (t *tardir) Touch(ctx context.Context, d digest.Digest) error {
 		}
 		return damage(d, "no tarball has a good copy")
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return t.adopt(ctx, d)
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -53,7 +51,7 @@ type tarballIndex struct {
 	Signature span          `json:"signature"` // no length where there is none
 	Blobs     []blobSpan    `json:"blobs"`     // in the order of the file
 	TarEnd    int64         `json:"tar_end"`
-	Rest      digest.Digest `json:"rest"` // of all bytes before the index that are not a blob's own
+	Rest      digest.Digest `json:"rest"` // of all bytes before the index that are no blob's
 	start     int64         // of the index's frame
 }
 
@@ -79,24 +77,30 @@ func (s span) end() int64 { return s.Offset + s.Length }
 type blobSpan struct {
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"size"`             // bytes of the blob
-	Packed bool          `json:"packed,omitempty"` // zstd has to be undone to get it
+	Frames digest.Digest `json:"frames,omitempty"` // of the zstd frames that have the blob in them; empty where it lies as it is
 	span
 }
+
+func (s blobSpan) packed() bool { return s.Frames != "" }
 
 // read reads the blob. Close does not close the file.
 func (s blobSpan) read(file io.ReaderAt) io.ReadCloser {
 	section := io.NewSectionReader(file, s.Offset, s.Length)
-	if !s.Packed {
-		return io.NopCloser(section)
+	if s.packed() {
+		return unpack(section)
 	}
-	plain, err := decompress(section)
-	return &unpacked{plain, err}
+	return io.NopCloser(section)
 }
 
 // unpacked has what is no zstd count as content that does not match.
 type unpacked struct {
 	plain io.ReadCloser
 	err   error // where there is no plain
+}
+
+func unpack(r io.Reader) *unpacked {
+	plain, err := decompress(r)
+	return &unpacked{plain, err}
 }
 
 func (u *unpacked) Read(b []byte) (n int, err error) {
@@ -116,12 +120,21 @@ func (u *unpacked) Close() error {
 	return u.plain.Close()
 }
 
-// check reads the blob and compares it with its digest.
+// check reads the blob and compares it, and the frames that it is in, with
+// their digests.
 func (s blobSpan) check(ctx context.Context, file io.ReaderAt) error {
-	content := s.read(file)
-	defer content.Close()
-	verified := digestio.VerifyReader(contextReader{ctx, content}, s.Digest, s.Size)
-	_, err := copyAll(io.Discard, verified)
+	stored := contextReader{ctx, io.NewSectionReader(file, s.Offset, s.Length)}
+	if !s.packed() {
+		_, err := copyAll(io.Discard, digestio.VerifyReader(stored, s.Digest, s.Size))
+		return err
+	}
+	frames := digestio.VerifyReader(stored, s.Frames, s.Length)
+	plain := unpack(frames)
+	defer plain.Close()
+	if _, err := copyAll(io.Discard, digestio.VerifyReader(plain, s.Digest, s.Size)); err != nil {
+		return err
+	}
+	_, err := copyAll(io.Discard, frames) // a decoder may stop before the end
 	return err
 }
 
@@ -180,7 +193,10 @@ func (x *tarballIndex) validate() error {
 		if err := b.Digest.Validate(); err != nil || b.Digest.Algorithm() != digest.SHA256 {
 			return fmt.Errorf("its index has digest %q", b.Digest)
 		}
-		if b.Offset < at || b.Length < 0 || b.Length > x.start-b.Offset || !b.Packed && b.Length != b.Size {
+		if b.packed() && b.Frames.Validate() != nil {
+			return fmt.Errorf("its index has digest %q", b.Frames)
+		}
+		if b.Offset < at || b.Length < 0 || b.Length > x.start-b.Offset || !b.packed() && b.Length != b.Size {
 			return fmt.Errorf("its index has blob %s where it can't be", b.Digest)
 		}
 		at = b.end()
@@ -196,25 +212,14 @@ func (x *tarballIndex) validate() error {
 	return nil
 }
 
-// blob finds a blob, as it is rather than packed.
-func (x *tarballIndex) blob(d digest.Digest) (blobSpan, bool) {
-	var found []blobSpan
+// blob finds a blob, as it is rather than in frames.
+func (x *tarballIndex) blob(d digest.Digest) (found blobSpan, ok bool) {
 	for _, b := range x.Blobs {
-		if b.Digest == d {
-			found = append(found, b)
+		if b.Digest == d && (!ok || !b.packed()) {
+			found, ok = b, true
 		}
 	}
-	if len(found) == 0 {
-		return blobSpan{}, false
-	}
-	return slices.MinFunc(found, func(a, b blobSpan) int { return cmp.Compare(packedLast(a), packedLast(b)) }), true
-}
-
-func packedLast(b blobSpan) int {
-	if b.Packed {
-		return 1
-	}
-	return 0
+	return found, ok
 }
 
 // appendSkip appends the header of a skippable frame with n bytes in it.

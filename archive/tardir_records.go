@@ -89,13 +89,14 @@ func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
 	writing.SetLimit(maxTarballs)
 	for i, e := range entries {
 		writing.Go(func() error {
-			if written[i], failed[i] = t.write(ctx, e); failed[i] != nil {
+			if written[i], failed[i] = t.write(ctx, e, tarballName(e.Record)); failed[i] != nil {
 				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
 			}
 			return nil
 		})
 	}
 	writing.Wait()
+	written = append(written, t.mend(ctx)...)
 	if err := t.fsys.SyncDir(t.path); err != nil {
 		for i := range failed {
 			failed[i] = errors.Join(failed[i], fmt.Errorf("making records durable: %w", err))

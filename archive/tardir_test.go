@@ -357,3 +357,19 @@ func TestKindsOfArchivesAreToldApart(t *testing.T) {
 		t.Errorf("CreateTarballs in a folder = %v, want ErrNotArchive and the name to use", err)
 	}
 }
+
+// TestTarballProvenOnceIsReadAgain when it is not the file that was read.
+func TestTarballProvenOnceIsReadAgain(t *testing.T) {
+	plain, _, _ := tarballImages(t)
+	f := newTarballs(t)
+	r := mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0]
+	if _, err := f.Verify(context.Background(), r, plain.Image, engine.Classic); err != nil {
+		t.Fatal(err)
+	}
+	damages["one bit flipped"](t, fileOf(t, f, r))
+	receipt, err := f.Verify(context.Background(), r, plain.Image, engine.Classic)
+	var damaged *archive.DamageError
+	if !errors.As(err, &damaged) || receipt.Proves(plain.Image, engine.Classic) == nil {
+		t.Errorf("Verify = %v, want damage", err)
+	}
+}

@@ -19,9 +19,9 @@ import (
 // what file systems share.
 const copyStep = 64 << 20
 
-// write makes the tarball of a record: under a temporary name, from where it is
-// read back whole before it gets its own.
-func (t *tardir) write(ctx context.Context, e Entry) (*tarball, error) {
+// write makes the tarball of a record, of that name: under a temporary one,
+// from where it is read back whole first.
+func (t *tardir) write(ctx context.Context, e Entry, name string) (*tarball, error) {
 	s, err := t.writing()
 	if err != nil {
 		return nil, err
@@ -47,15 +47,60 @@ func (t *tardir) write(ctx context.Context, e Entry) (*tarball, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading it back: %w", err)
 	}
-	b.file = tarballName(e.Record)
+	b.file = name
 	t.know.Lock() // so that no scan meets it first
 	defer t.know.Unlock()
-	if err := file.Commit(t.join(b.file)); err != nil {
+	if err := file.Commit(t.join(name)); err != nil {
 		return nil, err
 	}
-	t.files[b.file] = b
-	t.enlist(b)
+	_, mended := t.files[name]
+	t.files[name] = b
+	if mended {
+		t.list()
+	} else {
+		t.enlist(b)
+	}
 	return b, nil
+}
+
+// mend writes tarballs again that this process has found to be damaged, where
+// it has by now all that belongs in them. What can't be mended stays as it is:
+// nobody relies on it.
+func (t *tardir) mend(ctx context.Context) (mended []*tarball) {
+	t.know.Lock()
+	var bad []*tarball
+	for _, b := range t.files {
+		if b.damaged() && !b.tried {
+			b.tried = true
+			bad = append(bad, b)
+		}
+	}
+	t.know.Unlock()
+	for _, b := range bad {
+		if e, err := t.entryOf(ctx, b); err == nil {
+			if again, err := t.write(ctx, e, b.file); err == nil {
+				mended = append(mended, again)
+			}
+		}
+	}
+	return mended
+}
+
+// entryOf is the record of a damaged tarball, where all of its blobs are to be
+// had.
+func (t *tardir) entryOf(ctx context.Context, b *tarball) (e Entry, err error) {
+	if e.Data, e.Signature, err = t.readRecord(b); err != nil {
+		return e, err
+	}
+	if e.Record, err = decodeRecord(b.record(), e.Data); err != nil {
+		return e, err
+	}
+	for _, d := range e.Record.Blobs {
+		if err := t.Touch(ctx, d.Digest); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
 func (t *tardir) assemble(ctx context.Context, file *durable.Pending, e Entry) error {
@@ -67,7 +112,7 @@ func (t *tardir) assemble(ctx context.Context, file *durable.Pending, e Entry) e
 	if err != nil {
 		return err
 	}
-	w := &tarballWriter{t: t, file: file, rest: digestio.NewHasher(),
+	w := &tarballWriter{t: t, file: file, sum: digestio.NewHasher(),
 		index: &tarballIndex{Format: formatVersion, Name: e.Record.name}}
 	if err := load.parts(ctx, &exporter{l: load, c: c, w: w}); err != nil {
 		return err
@@ -96,19 +141,18 @@ func (a *Archive) recordLoad(ctx context.Context, r *Record) (*Load, error) {
 
 // tarballWriter writes a tarball and notes what is where.
 type tarballWriter struct {
-	t      *tardir
-	file   *durable.Pending
-	at     int64
-	inBlob bool             // that goes in as it is
-	rest   *digestio.Hasher // of all else
-	index  *tarballIndex
+	t     *tardir
+	file  *durable.Pending
+	at    int64
+	sum   *digestio.Hasher // of what is written; nil for a blob that says itself what it is
+	index *tarballIndex
 }
 
 func (w *tarballWriter) Write(b []byte) (int, error) {
 	n, err := w.file.Write(b)
 	w.at += int64(n)
-	if !w.inBlob {
-		w.rest.Write(b[:n])
+	if w.sum != nil {
+		w.sum.Write(b[:n])
 	}
 	if err != nil {
 		return n, fmt.Errorf("writing to the archive: %w", err)
@@ -116,29 +160,33 @@ func (w *tarballWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// blob notes where a blob is that write writes.
-func (w *tarballWriter) blob(b blobSpan, write func() error) error {
-	b.Offset = w.at
-	w.inBlob = !b.Packed
+// blob notes where a blob is that write writes, with another sum than the rest.
+func (w *tarballWriter) blob(d digest.Digest, size int64, sum *digestio.Hasher, write func() error) error {
+	in := blobSpan{Digest: d, Size: size, span: span{Offset: w.at}}
+	rest := w.sum
+	w.sum = sum
 	err := write()
-	w.inBlob = false
-	b.Length = w.at - b.Offset
-	w.index.Blobs = append(w.index.Blobs, b)
-	if err == nil && !b.Packed && b.Length != b.Size {
-		err = fmt.Errorf("blob %s: %w", b.Digest, io.ErrUnexpectedEOF)
+	w.sum = rest
+	in.Length = w.at - in.Offset
+	if sum != nil {
+		in.Frames = sum.Digest()
+	}
+	w.index.Blobs = append(w.index.Blobs, in)
+	if err == nil && !in.packed() && in.Length != size {
+		err = fmt.Errorf("blob %s: %w", d, io.ErrUnexpectedEOF)
 	}
 	return err
 }
 
 func (w *tarballWriter) packed(d digest.Digest, size int64, write func() error) error {
-	return w.blob(blobSpan{Digest: d, Size: size, Packed: true}, write)
+	return w.blob(d, size, digestio.NewHasher(), write)
 }
 
 func (w *tarballWriter) verbatim(ctx context.Context, d ocispec.Descriptor, content io.Reader) error {
 	if err := w.align(d.Size, 0); err != nil {
 		return err
 	}
-	return w.blob(blobSpan{Digest: d.Digest, Size: d.Size}, func() error {
+	return w.blob(d.Digest, d.Size, nil, func() error {
 		done, err := w.share(ctx, d)
 		if err != nil || done {
 			return err
@@ -182,7 +230,7 @@ func (w *tarballWriter) share(ctx context.Context, d ocispec.Descriptor) (bool, 
 	defer content.Close()
 	file, staged := content.(*os.File)
 	from := span{Length: d.Size}
-	if c, ok := content.(*openCopy); ok && !c.in.Packed {
+	if c, ok := content.(*openCopy); ok && !c.in.packed() {
 		file, from = c.file, c.in.span
 	} else if !staged {
 		return false, nil
@@ -223,7 +271,7 @@ func (w *tarballWriter) extra(ctx context.Context, d ocispec.Descriptor) error {
 	if _, err := w.Write(appendSkip(nil, int(d.Size))); err != nil {
 		return err
 	}
-	return w.blob(blobSpan{Digest: d.Digest, Size: d.Size}, func() error {
+	return w.blob(d.Digest, d.Size, nil, func() error {
 		_, err := copyAll(w, content)
 		return err
 	})
@@ -242,7 +290,7 @@ func (w *tarballWriter) end(e Entry) (err error) {
 	if len(e.Data) > maxMetadata || len(e.Signature) > maxMetadata {
 		return errors.New("the record is too large")
 	}
-	w.index.Rest = w.rest.Digest()
+	w.index.Rest = w.sum.Digest()
 	tail, err := w.index.tail(w.at)
 	if err != nil {
 		return err
