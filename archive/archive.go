@@ -67,7 +67,7 @@ func (a *Archive) Prepare(ctx context.Context) error {
 	if err := a.store.Prepare(ctx); err != nil {
 		return err
 	}
-	return a.store.Refresh(ctx, a.Catalog)
+	return a.store.Refresh(ctx, a.view)
 }
 
 // Close ends this process's writing and removes its temporary files. The error

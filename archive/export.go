@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -24,6 +25,26 @@ func (l *Load) WriteZstd(ctx context.Context, w io.Writer, progress func(int64))
 		return err
 	}
 	return l.parts(ctx, &exporter{l: l, c: c, w: plainFrames{&tellingWriter{w, progress}}})
+}
+
+// WriteGzip sends the same tar as Write, compressed with gzip. Progress, where
+// not nil, is told the bytes of layers as they go.
+func (l *Load) WriteGzip(ctx context.Context, w io.Writer, progress func(int64)) error {
+	zw := gzip.NewWriter(w)
+	if err := l.Write(ctx, zw, progress); err != nil {
+		return err
+	}
+	return zw.Close()
+}
+
+// Stored is how many bytes the archive has of what the tar holds: about the
+// size of what WriteZstd writes.
+func (l *Load) Stored() int64 {
+	var bytes int64
+	for _, b := range l.content {
+		bytes += b.stored.Size
+	}
+	return bytes
 }
 
 // tarParts takes the parts of a tar in their order.
@@ -82,7 +103,7 @@ type frameWriter interface {
 type plainFrames struct{ io.Writer }
 
 func (w plainFrames) verbatim(_ context.Context, _ ocispec.Descriptor, content io.Reader) error {
-	_, err := copyAll(w, content)
+	_, _, err := copyAhead(w, content)
 	return err
 }
 
@@ -118,9 +139,12 @@ func (e *exporter) pack(ctx context.Context, b tarBlob, kind form, in io.Reader)
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
 	frames := e.frames(b, kind)
-	_, err := copyAll(frames, plain)
+	_, failed, err := copyAhead(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
+	}
+	if failed {
+		return unreadable(ctx, b.stored.Digest, err)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -54,7 +55,9 @@ func openFolder(path string, opts Options) (*folder, error) {
 }
 
 func newFolder(l *local) *folder {
-	return &folder{local: l, safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}
+	f := &folder{local: l, safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}
+	l.rescue = f.putBackAll
+	return f
 }
 
 // CreateFolder opens the archive in path, or makes one where the folder is
@@ -107,6 +110,14 @@ func initFolder(path string, opts Options) error {
 		return err
 	}
 	return f.claimFormat()
+}
+
+// Prepare removes what dead runs left.
+func (f *folder) Prepare(ctx context.Context) error {
+	if err := f.local.Prepare(ctx); err != nil {
+		return err
+	}
+	return f.sweepSignatures()
 }
 
 func (f *folder) blobPath(d digest.Digest) string {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -90,16 +91,10 @@ func (f *folder) writeRecord(e Entry) error {
 			return err
 		}
 	}
-	path := f.recordPath(e.Record.name)
-	if err := f.write(path, e.Data); err != nil {
-		return err
-	}
-	version, err := versionOf(path)
-	f.safeRecords.seal(path, version)
-	return err
+	return f.write(f.recordPath(e.Record.name), e.Data)
 }
 
-// write makes a file whose name is not durable yet.
+// write makes a file of the records' folder, whose name is not durable yet.
 func (f *folder) write(name string, data []byte) error {
 	s, err := f.writing()
 	if err != nil {
@@ -113,12 +108,21 @@ func (f *folder) write(name string, data []byte) error {
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	return file.Commit(name)
+	if err := file.Commit(name); err != nil {
+		return err
+	}
+	version, err := versionOf(name)
+	f.safeRecords.seal(name, version)
+	return err
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
+	records := []string{f.recordPath(r.name)}
+	if signature := f.signaturePath(r.name); exists(signature) {
+		records = append(records, signature)
+	}
 	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
-		f.confirm(f.safeRecords, f.join(recordsDir), f.recordPath(r.name)))
+		f.confirm(f.safeRecords, f.join(recordsDir), records...))
 }
 
 // confirm makes files of one folder durable, unless this process knows that
@@ -156,6 +160,11 @@ func (f *folder) blobPaths(r *Record) []string {
 	return paths
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // syncFile costs little where the content is on the disk already.
 func syncFile(name string) error {
 	file, err := os.Open(name)
@@ -172,4 +181,30 @@ func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
 		}
 	}
 	return f.fsys.SyncDir(f.join(recordsDir))
+}
+
+// sweepSignatures removes signatures whose record was never written, because
+// the run was killed in between. Those of another host may be in between now.
+func (f *folder) sweepSignatures() error {
+	entries, err := os.ReadDir(f.join(recordsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), signatureSuffix)
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if _, err := os.Lstat(f.recordPath(name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || time.Since(info.ModTime()) < strandedAfter {
+			continue
+		}
+		if err := f.fsys.Remove(f.signaturePath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }

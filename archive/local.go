@@ -35,6 +35,9 @@ type local struct {
 	fsys  durable.FS
 	modes modes
 
+	// rescue puts back what lies in a session's folder and must not go with it.
+	rescue func(dir string) error
+
 	mu      sync.Mutex
 	session *session // made at the first write
 }
@@ -47,7 +50,7 @@ type format struct {
 
 // newLocal describes an archive that is to be made.
 func newLocal(path, owned string, opts Options) *local {
-	l := &local{path: path, owned: owned, fsys: opts.FS, modes: private}
+	l := &local{path: path, owned: owned, fsys: opts.FS, modes: private, rescue: func(string) error { return nil }}
 	if l.fsys == nil {
 		l.fsys = durable.OS{}
 	}
@@ -161,7 +164,7 @@ func (l *local) Close() error {
 	}
 	s := l.session
 	l.session = nil
-	return s.close()
+	return errors.Join(l.clear(s.dir), s.lock.Close())
 }
 
 func (l *local) join(name string) string { return filepath.Join(l.path, name) }

@@ -150,7 +150,7 @@ func (r *Record) encode() ([]byte, error) {
 	unique := make([]byte, 2)
 	rand.Read(unique)
 	r.name = strings.Join([]string{
-		r.Archived.UTC().Format(recordTime),
+		r.stamp(),
 		r.ImageID.Encoded()[:12],
 		digest.FromBytes(data).Encoded()[:16] + hex.EncodeToString(unique),
 	}, "-")
@@ -174,8 +174,14 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
+	if parts[0] != r.stamp() || parts[1] != r.ImageID.Encoded()[:12] {
+		return nil, errors.New("its name is that of another image or time")
+	}
 	return r, nil
 }
+
+// stamp is the first part of a record's name.
+func (r *Record) stamp() string { return r.Archived.UTC().Format(recordTime) }
 
 func (r *Record) validate() error {
 	if r.Format > formatVersion {

@@ -90,10 +90,6 @@ func (s *session) pending() (*durable.Pending, error) {
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
 
-func (s *session) close() error {
-	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
-}
-
 // sweep removes the temporary files of runs that are no more.
 func (l *local) sweep() error {
 	entries, err := os.ReadDir(l.join(l.own(tmpDir)))
@@ -116,7 +112,7 @@ func (l *local) removeStranded(name string, e fs.DirEntry) error {
 		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
 			return nil
 		}
-		return os.RemoveAll(name)
+		return l.clear(name)
 	}
 	lock := flock.New(lockOf(name), flock.SetPermissions(l.modes.file))
 	defer lock.Close()
@@ -132,7 +128,16 @@ func (l *local) removeStranded(name string, e fs.DirEntry) error {
 		}
 		return err
 	}
-	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // another sweep is at it too
+	return l.clear(away)
+}
+
+// clear removes a session's folder, but not what lies there only for the time
+// until it is settled that it may go.
+func (l *local) clear(dir string) error {
+	if err := l.rescue(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // another sweep is at it too
 		return err
 	}
 	return nil

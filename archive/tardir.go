@@ -34,6 +34,7 @@ type tardir struct {
 	records map[string][]*tarball
 	copies  map[digest.Digest][]*tarball
 	changed time.Time               // the folder, when it was read
+	removed map[string][]*tarball   // by record; in the session's folder until it is closed
 	staged  map[digest.Digest]int64 // sizes of what waits in the session's folder
 }
 
@@ -82,7 +83,8 @@ func OpenTarballs(path string, opts Options) (*Archive, error) {
 }
 
 func newTardir(l *local, opts Options) *Archive {
-	t := &tardir{local: l, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
+	l.rescue = func(dir string) error { return rescueTarballs(l, dir) }
+	t := &tardir{local: l, removed: map[string][]*tarball{}, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
 		staged: map[digest.Digest]int64{}}
 	t.list()
 	t.self = New(t, Options{})
@@ -184,12 +186,14 @@ func openTarballsToGroup(l *local) error {
 // Location is how --archive names the folder.
 func (t *tardir) Location() string { return "tar:" + t.path }
 
-// Close also forgets what waited in the session's folder.
+// Close also does away with what was removed, and with what waited for a tarball
+// that was not written.
 func (t *tardir) Close() error {
 	t.know.Lock()
 	clear(t.staged)
+	failed := t.dropRemoved()
 	t.know.Unlock()
-	return t.local.Close()
+	return errors.Join(failed, t.local.Close())
 }
 
 // Refresh does nothing: a tarball is all that other tools see.

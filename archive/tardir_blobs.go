@@ -188,6 +188,11 @@ func (t *tardir) Stat(_ context.Context, d digest.Digest) (info BlobInfo, err er
 		_, size, err = t.elsewhere(d)
 		info = tardirInfo(d, size)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if in, ok := t.inRemoved(d); ok {
+			return tardirInfo(d, in.Size), nil
+		}
+	}
 	return info, err
 }
 

@@ -88,6 +88,10 @@ func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
 	var writing errgroup.Group
 	writing.SetLimit(maxTarballs)
 	for i, e := range entries {
+		if back, err := t.putBack(e.Record.name); back || err != nil {
+			failed[i] = err
+			continue
+		}
 		writing.Go(func() error {
 			if written[i], failed[i] = t.write(ctx, e, tarballName(e.Record)); failed[i] != nil {
 				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
@@ -170,23 +174,6 @@ func (t *tardir) confirm(b *tarball, r *Record) error {
 func (b *tarball) lacks(d ocispec.Descriptor) bool {
 	in, ok := b.index.blob(d.Digest)
 	return !ok || in.Size != d.Size
-}
-
-// RemoveRecord removes every tarball of a record, and with them the blobs that
-// no other has.
-func (t *tardir) RemoveRecord(_ context.Context, r *Record) error {
-	if err := t.scan(); err != nil {
-		return err
-	}
-	t.know.Lock()
-	files := t.records[r.name]
-	t.know.Unlock()
-	for _, b := range files {
-		if err := t.fsys.Remove(t.join(b.file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return errors.Join(t.fsys.SyncDir(t.path), t.scan())
 }
 
 // File implements [SelfContained].

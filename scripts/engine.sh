@@ -39,6 +39,7 @@ missing() {
 	has zstd || echo zstd
 	has skopeo || echo skopeo
 	has umoci || echo umoci
+	has ssh-keygen || echo openssh-client
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 

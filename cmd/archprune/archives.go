@@ -20,11 +20,15 @@ func readFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
 			Usage: "where the `ARCHIVE` is: a folder, or tar:FOLDER of single files", DefaultText: defaultArchive()},
+		trustFlag(),
 	}
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
-func writeFlags() []cli.Flag { return readFlags() }
+func writeFlags() []cli.Flag {
+	return append(readFlags(), signFlag(), &cli.BoolFlag{Name: "group-readable",
+		Usage: "let the group of an archive folder read it"})
+}
 
 func defaultArchive() string {
 	if os.Geteuid() == 0 {
@@ -69,11 +73,8 @@ func (p place) local() bool { return p.kind == folderPlace || p.kind == tarPlace
 // repeats reports whether each archived image has its own copy of every layer.
 func (p place) repeats() bool { return p.kind == tarPlace }
 
-// archiveOptions is what the flags of a command say of any archive.
-func archiveOptions(*cli.Context) (archive.Options, error) { return archive.Options{}, nil }
-
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.readOptions(c)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 }
 
 func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
-	opts, err := archiveOptions(c)
+	opts, err := a.writeOptions(c)
 	if err != nil {
 		return nil, err
 	}

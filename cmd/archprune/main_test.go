@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +95,8 @@ func TestScript(t *testing.T) {
 				return eng.Store == engine.Containerd, nil
 			case "classic":
 				return eng.Store == engine.Classic, nil
+			case "zstd":
+				return !strings.HasPrefix(eng.Version, "20."), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
