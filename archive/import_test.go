@@ -124,18 +124,18 @@ func TestImportKnowsKinds(t *testing.T) {
 	stored := newStoreImage(t, img, false)
 	for kind, sources := range map[engine.StoreKind]map[string]any{engine.Containerd: nil, engine.Classic: {img.DiffIDs[0].String(): "x"}} {
 		s := newStream(t)
-		s.blob(img.layers[0])
-		s.blob(stored.manifest)
-		item := map[string]any{"Config": s.blob(img.config), "RepoTags": img.References, "Layers": []string{"blobs/sha256/" + img.DiffIDs[0].Encoded()}}
+		s.Blob(img.Layers[0])
+		s.Blob(stored.Manifest)
+		item := map[string]any{"Config": s.Blob(img.Config), "RepoTags": img.References, "Layers": []string{"blobs/sha256/" + img.DiffIDs[0].Encoded()}}
 		if sources != nil {
 			item["LayerSources"] = sources
 		}
-		s.file("manifest.json", mustJSON(t, []any{item}))
-		d := descriptor(ocispec.MediaTypeImageManifest, stored.manifest)
+		s.File("manifest.json", mustJSON(t, []any{item}))
+		d := descriptor(ocispec.MediaTypeImageManifest, stored.Manifest)
 		d.Annotations = map[string]string{"io.containerd.image.name": "docker.io/library/demo-api:1"}
-		s.file("index.json", mustJSON(t, ocispec.Index{Manifests: []ocispec.Descriptor{d}}))
+		s.File("index.json", mustJSON(t, ocispec.Index{Manifests: []ocispec.Descriptor{d}}))
 		want := map[engine.StoreKind]digest.Digest{engine.Containerd: stored.ID, engine.Classic: img.ID}[kind]
-		r := mustImport(t, newFolder(t), s.end())[0]
+		r := mustImport(t, newFolder(t), s.End())[0]
 		if r.Store != kind || r.ImageID != want || !slices.Equal(r.References, img.References) {
 			t.Errorf("imported as %s of a %s store, named %v; want %s of a %s store", r.ImageID, r.Store, r.References, want, kind)
 		}

@@ -62,7 +62,7 @@ func (l *local) newSession() (*session, error) {
 }
 
 func (l *local) trySession() (*session, error) {
-	dir := filepath.Join(l.path, l.own(tmpDir), hostName()+"-"+rand.Text())
+	dir := l.sessionDir()
 	if err := l.mkdir(dir); err != nil {
 		return nil, err
 	}
@@ -79,6 +79,11 @@ func (l *local) trySession() (*session, error) {
 		return nil, errors.Join(errSwept, lock.Close())
 	}
 	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lock: lock}, nil
+}
+
+// sessionDir is a new name for a session's folder.
+func (l *local) sessionDir() string {
+	return filepath.Join(l.path, l.own(tmpDir), hostName()+"-"+rand.Text())
 }
 
 func lockOf(dir string) string { return filepath.Join(dir, "lock") }
@@ -119,28 +124,27 @@ func (l *local) removeStranded(name string, e fs.DirEntry) error {
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil
 	}
-	// Under another name first: a run that is just starting there must not put
-	// its lock in again while the folder is emptied.
-	away := filepath.Join(filepath.Dir(name), host+"-"+rand.Text())
-	if err := os.Rename(name, away); err != nil {
+	return l.clear(name)
+}
+
+// clear removes a session's folder, but not what lies there only until it is
+// settled that it may go. It gives the folder another name first: else a process that begins, or looks for what dead
+// runs left, makes its lock there while it is being removed.
+func (l *local) clear(dir string) error {
+	away := l.sessionDir()
+	if err := os.Rename(dir, away); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil // another process is at it
 		}
 		return err
 	}
-	return l.clear(away)
-}
-
-// clear removes a session's folder, but not what lies there only for the time
-// until it is settled that it may go.
-func (l *local) clear(dir string) error {
-	if err := l.rescue(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+	if err := l.rescue(away); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // another sweep is at it too
+	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
-	return nil
+	return nil // where it is not empty, another process has begun to clear it
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

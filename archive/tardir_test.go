@@ -208,7 +208,7 @@ func TestTarballIsCarriedAway(t *testing.T) {
 // TestRecordOutlivesTheFilesItWasMadeFrom: each file has all that it needs.
 func TestRecordOutlivesTheFilesItWasMadeFrom(t *testing.T) {
 	plain, _, _ := tarballImages(t)
-	more := newTestImage(t, "demo-api:2", plain.layers[0], layerTar(t, "two"))
+	more := newTestImage(t, "demo-api:2", plain.Layers[0], layerTar(t, "two"))
 	f := newTarballs(t)
 	ctx := context.Background()
 	first := mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0]
@@ -276,7 +276,7 @@ func TestEveryByteOfATarballCounts(t *testing.T) {
 // from another that has it.
 func TestSharedLayerSurvivesInTheOtherFile(t *testing.T) {
 	plain, _, _ := tarballImages(t)
-	more := newTestImage(t, "demo-api:2", plain.layers[0], layerTar(t, "two"))
+	more := newTestImage(t, "demo-api:2", plain.Layers[0], layerTar(t, "two"))
 	f := newTarballs(t)
 	records := mustIngest(t, f, classicSave(t, plain, more), classicInfo, plain.Image, more.Image)
 	ctx := context.Background()
@@ -312,7 +312,7 @@ func TestSharedLayerSurvivesInTheOtherFile(t *testing.T) {
 // engine again.
 func TestDamagedTarballIsNoSource(t *testing.T) {
 	plain, _, _ := tarballImages(t)
-	more := newTestImage(t, "demo-api:2", plain.layers[0], layerTar(t, "two"))
+	more := newTestImage(t, "demo-api:2", plain.Layers[0], layerTar(t, "two"))
 	f := newTarballs(t)
 	r := mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0]
 	damages["one bit flipped"](t, fileOf(t, f, r))

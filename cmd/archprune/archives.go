@@ -13,21 +13,22 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/registry"
 )
 
 // readFlags belong to commands that need an archive which is there.
 func readFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
-			Usage: "where the `ARCHIVE` is: a folder, or tar:FOLDER of single files", DefaultText: defaultArchive()},
+			Usage: "where the `ARCHIVE` is: a folder, tar:FOLDER of single files, or docker://HOST[:PORT]/PREFIX in a registry", DefaultText: defaultArchive()},
 		trustFlag(),
-	}
+	}, registryFlags()...)
 }
 
 // writeFlags belong to commands that add to an archive, or make one.
 func writeFlags() []cli.Flag {
 	return append(readFlags(), signFlag(), &cli.BoolFlag{Name: "group-readable",
-		Usage: "let the group of an archive folder read it"})
+		Usage: "let the group of an archive folder read it"}, verifyFlag())
 }
 
 func defaultArchive() string {
@@ -40,16 +41,18 @@ func defaultArchive() string {
 // place is where --archive says that an archive is.
 type place struct {
 	kind      placeKind
-	path      string // a folder
-	byDefault bool   // nobody named it
+	path      string // a folder, or a registry as it was named
+	registry  registry.Location
+	byDefault bool // nobody named it
 }
 
 // placeKind is what stands before the colon of --archive.
 type placeKind string
 
 const (
-	folderPlace placeKind = "oci"
-	tarPlace    placeKind = "tar" // a folder of single files
+	folderPlace   placeKind = "oci"
+	tarPlace      placeKind = "tar" // a folder of single files
+	registryPlace placeKind = "docker"
 )
 
 // parsePlace reads --archive, its environment variable, or nothing.
@@ -64,7 +67,10 @@ func parsePlace(value string) (place, error) {
 	if k := placeKind(kind); (k == folderPlace || k == tarPlace) && rest != "" {
 		return place{kind: k, path: rest}, nil
 	}
-	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, or tar:/mnt/rollback for single files", value)
+	if placeKind(kind) == registryPlace {
+		return parseRegistry(value)
+	}
+	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, tar:/mnt/rollback for single files, or a registry, such as docker://registry.example.com/rollback", noPassword(value))
 }
 
 // local reports whether the archive is in this host's file system.
@@ -78,16 +84,25 @@ func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at.kind == tarPlace {
+	switch at.kind {
+	case tarPlace:
 		return archive.OpenTarballs(at.path, opts)
+	case registryPlace:
+		return openRegistry(c, at, opts)
 	}
 	return archive.OpenFolder(at.path, opts)
 }
 
 func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
 	opts, err := a.writeOptions(c)
+	if err == nil {
+		opts.HeadOnly, err = headOnly(c, at)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if at.kind == registryPlace {
+		return createRegistry(c, at, opts)
 	}
 	if at.byDefault { // its parents are ours to make
 		if err := os.MkdirAll(filepath.Dir(at.path), 0o755); err != nil {

@@ -18,7 +18,7 @@ type outcomes struct {
 	logged   int // of failures
 }
 
-// add notes what was done: v for machines, line for people.
+// add notes what was done: v for machines; line, where not empty, for people.
 func (o *outcomes) add(v any, line string) error {
 	o.done++
 	o.log()
@@ -51,14 +51,16 @@ func (o *outcomes) write(v any) error {
 	return ui.NewJSONLines(o.a.stdout).Write(o.json, v)
 }
 
-// flush ends the progress and tells people what was done.
-func (o *outcomes) flush() {
+// flush ends the progress and tells people what was done, the last lines last.
+func (o *outcomes) flush(last ...string) {
 	o.progress.Close()
 	if o.json != "" {
 		return
 	}
-	for _, line := range o.lines {
-		fmt.Fprintln(o.a.stdout, ui.Clean(line))
+	for _, line := range append(o.lines, last...) {
+		if line != "" {
+			fmt.Fprintln(o.a.stdout, ui.Clean(line))
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // arranger arranges the engine of a script.
@@ -28,6 +29,8 @@ type arranger struct {
 	eng    *enginetest.Engine
 	held   *exec.Cmd // the command that the script held
 	podman string    // folder of podman's storage
+
+	registry *registrytest.Registry
 }
 
 type arrangerKey struct{}
@@ -59,6 +62,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"need":        positive(0, cmdNeed),
 	"days-pass":   positive(2, cmdDaysPass),
 	"podman":      positive(0, cmdPodman),
+	"free-port":   positive(1, cmdFreePort),
+	"listens":     positive(1, cmdListens),
+	"tls-pair":    positive(2, cmdTLSPair),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes

@@ -137,7 +137,7 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept 
 	}
 	for _, ref := range r.References {
 		if kept.file == "" && catalog.Newest()[ref] == r {
-			line("Read by", "skopeo inspect oci:%s:%s", kept.archive, ref)
+			line("Read by", "skopeo inspect %s", readBy(kept.archive, ref))
 			break
 		}
 	}
