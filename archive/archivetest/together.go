@@ -172,7 +172,7 @@ func manyBegin(t *testing.T, create kind) {
 
 func beginWriteEnd(ctx context.Context, store archive.Storage, data []byte) error {
 	if err := store.Prepare(ctx); err != nil {
-		return fmt.Errorf("Prepare: %w", err)
+		return fmt.Errorf("preparing: %w", err)
 	}
 	w, err := store.Create(ctx)
 	if err != nil {
