@@ -73,6 +73,14 @@ func parsePlace(value string) (place, error) {
 	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, tar:/mnt/rollback for single files, or a registry, such as docker://registry.example.com/rollback", noPassword(value))
 }
 
+// String is how --archive names the place.
+func (p place) String() string {
+	if p.kind == tarPlace {
+		return "tar:" + p.path
+	}
+	return p.path
+}
+
 // local reports whether the archive is in this host's file system.
 func (p place) local() bool { return p.kind == folderPlace || p.kind == tarPlace }
 
