@@ -256,7 +256,7 @@ func cmdFlipByte(ts *testscript.TestScript, args []string) {
 
 // cmdTidy fails if an archive has temporary files.
 func cmdTidy(ts *testscript.TestScript, args []string) {
-	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "tmp", "*"))
+	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*archprune", "tmp", "*"))
 	ts.Check(err)
 	if len(left) > 0 {
 		ts.Fatalf("temporary files are left: %q", left)
