@@ -150,6 +150,31 @@ func TestUploadSurvives(t *testing.T) {
 	}
 }
 
+// TestTokenExpires in the middle of things: a new one is asked for.
+func TestTokenExpires(t *testing.T) {
+	data := noise(3 << 20)
+	var sent, finished atomic.Int64
+	opts := registrytest.Options{Token: true, User: "me", Password: "sesame"}
+	p := newPlace(t, registrytest.Start(t, opts), opts)
+	addr := p.reg.Proxy(t, func(req *http.Request) http.Handler {
+		if req.Method == http.MethodPatch && sent.Add(1) == 1 || req.Method == http.MethodPut && finished.Add(1) == 1 {
+			req.Header.Del("Authorization")
+		}
+		return nil
+	})
+	store, err := registry.Open(t.Context(), location(t, addr+"/rollback"), p.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := publish(t, store, data); err != nil {
+		t.Fatalf("Publish: %v", err)
+	}
+	if got, err := read(t, store, digest.FromBytes(data)); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes came back of %d: %v", len(got), len(data), err)
+	}
+}
+
 // TestUploadGivesUp at once where waiting would not help.
 func TestUploadGivesUp(t *testing.T) {
 	for _, status := range []int{401, 403, 413} {
