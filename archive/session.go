@@ -132,8 +132,9 @@ func (l *local) removeStranded(name string, e fs.DirEntry) error {
 }
 
 // clear removes a session's folder, but not what lies there only until it is
-// settled that it may go. It gives the folder another name first: else a process that begins, or looks for what dead
-// runs left, makes its lock there while it is being removed.
+// settled that it may go. It gives the folder another name first: else a
+// process that begins, or looks for what dead runs left, makes its lock there
+// while it is being removed.
 func (l *local) clear(dir string) error {
 	away := l.sessionDir()
 	if err := os.Rename(dir, away); err != nil {

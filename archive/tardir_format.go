@@ -227,7 +227,8 @@ func appendSkip(b []byte, n int) []byte {
 	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, skipMagic), uint32(n))
 }
 
-// tail is what a tarball ends with: the frame of its index, and the footer.
+// tail is what a tarball ends with: the frame of its index, which begins at
+// start, and the footer.
 func (x *tarballIndex) tail(start int64) ([]byte, error) {
 	data, err := json.Marshal(x)
 	if err != nil {
@@ -236,14 +237,18 @@ func (x *tarballIndex) tail(start int64) ([]byte, error) {
 	if len(data) > maxMetadata-skipHeader {
 		return nil, fmt.Errorf("an index of %d bytes is too large", len(data))
 	}
-	tail := append(appendSkip(nil, len(data)), data...)
+	return appendTail(nil, start, data), nil
+}
+
+func appendTail(b []byte, start int64, index []byte) []byte {
+	frame := append(appendSkip(nil, len(index)), index...)
 	sum := digestio.NewHasher()
-	sum.Write(tail)
-	length := len(tail)
-	tail = append(appendSkip(tail, footerSize-skipHeader), footerTag...)
-	tail = binary.LittleEndian.AppendUint64(tail, uint64(start))
-	tail = binary.LittleEndian.AppendUint64(tail, uint64(length))
-	return append(tail, sum.Sum()...), nil
+	sum.Write(frame)
+	b = append(b, frame...)
+	b = append(appendSkip(b, footerSize-skipHeader), footerTag...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(start))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(frame)))
+	return append(b, sum.Sum()...)
 }
 
 // maxLabel bounds the part of a tarball's name that is a reference; file

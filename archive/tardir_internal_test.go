@@ -52,3 +52,15 @@ func ChangeTarballs(t testing.TB, dir string, d digest.Digest, record string, ch
 	}
 	return true
 }
+
+// ReindexTarball gives a tarball another index, and a footer that fits it.
+func ReindexTarball(t testing.TB, data []byte, change func(index []byte) []byte) []byte {
+	t.Helper()
+	index, err := readIndex(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := data[index.start+skipHeader : len(data)-footerSize]
+	tail := appendTail(nil, index.start, change(bytes.Clone(before)))
+	return append(bytes.Clone(data[:index.start]), tail...)
+}

@@ -54,6 +54,9 @@ func (t *tardir) ReadRecord(_ context.Context, name string) (data, signature []b
 			if data, signature, err = t.readRecord(b); err != nil {
 				continue
 			}
+			if len(files) == 1 {
+				return nil
+			}
 			if _, bad := decodeRecord(name, data); bad == nil {
 				return nil
 			}

@@ -373,3 +373,159 @@ func TestTarballProvenOnceIsReadAgain(t *testing.T) {
 		t.Errorf("Verify = %v, want damage", err)
 	}
 }
+
+// TestPackedBlobsOfEverySize go into frames of raw blocks and come out again.
+func TestPackedBlobsOfEverySize(t *testing.T) {
+	const block = 128 << 10
+	for _, size := range []int{0, 1, block - 2000, block, 3*block + 1} {
+		img := newStoreImage(t, newTestImage(t, "demo-api:1", noise(t, 1, size)), true)
+		f := newTarballs(t)
+		r := mustIngest(t, f, containerdSave(t, img), containerdInfo, img.Image)[0]
+		tarball := fileOf(t, f, r)
+		back := mustImport(t, newFolder(t), zstdProgram(t, tarball))[0]
+		if back.ImageID != img.ID {
+			t.Errorf("%d bytes: %s came back as %s", size, img.ID, back.ImageID)
+		}
+		info, err := os.Stat(tarball)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if more := info.Size() - r.Sizes.Stored; more > 16<<10 {
+			t.Errorf("%d bytes: the file has %d bytes more than its blobs", size, more)
+		}
+	}
+}
+
+func TestTarballsForTheGroup(t *testing.T) {
+	plain, _, zipped := tarballImages(t)
+	dir := filepath.Join(t.TempDir(), "archive")
+	mustIngest(t, tarballsAt(t, dir), classicSave(t, plain), classicInfo, plain.Image)
+	foreign := filepath.Join(dir, "notes.txt")
+	mustWrite(t, foreign, []byte("not ours"))
+	f, err := archive.CreateTarballs(dir, archive.Options{GroupReadable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustIngest(t, f, containerdSave(t, zipped), containerdInfo, zipped.Image)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil {
+			return errors.Join(err, statErr)
+		}
+		want := os.FileMode(0o640)
+		switch {
+		case d.IsDir():
+			want = 0o750
+		case path == foreign:
+			want = 0o600
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v", path, info.Mode().Perm(), want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRemovedTarballCanBePutBack until its storage is closed, as it must be
+// where somebody wants the record after all; and after a crash.
+func TestRemovedTarballCanBePutBack(t *testing.T) {
+	plain, _, _ := tarballImages(t)
+	ctx := context.Background()
+	for _, what := range []string{"closed", "written again", "killed"} {
+		t.Run(what, func(t *testing.T) {
+			f := newTarballs(t)
+			store := archive.StorageOf(f)
+			r := mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0]
+			data, signature, err := store.ReadRecord(ctx, r.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := store.RemoveRecord(ctx, r); err != nil {
+				t.Fatal(err)
+			}
+			if c := catalogOf(t, openAgain(t, f)); len(c.Records)+len(c.Bad) != 0 {
+				t.Errorf("the catalog still has %v and %v", c.Records, c.Bad)
+			}
+			want := 1
+			switch what {
+			case "closed":
+				want = 0
+			case "written again":
+				if !f.Holds(ctx, r) {
+					t.Error("its blobs are gone already")
+				}
+				if err := errors.Join(store.WriteRecords(ctx, []archive.Entry{{Record: r, Data: data, Signature: signature}})...); err != nil {
+					t.Fatal(err)
+				}
+			case "killed":
+				sessions, err := filepath.Glob(filepath.Join(dirOf(f), ".archprune/tmp/*"))
+				if err != nil || len(sessions) != 1 {
+					t.Fatalf("sessions %v, %v", sessions, err)
+				}
+				if err := os.Rename(sessions[0], sessions[0]+"0"); err != nil { // so that Close does not find it
+					t.Fatal(err)
+				}
+				if err := os.Remove(filepath.Join(sessions[0]+"0", "lock")); err != nil {
+					t.Fatal(err)
+				}
+				next := openAgain(t, f)
+				if err := errors.Join(next.Prepare(ctx), next.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.Close(); err != nil && what != "killed" {
+				t.Error(err)
+			}
+			fresh := openAgain(t, f)
+			if c := catalogOf(t, fresh); len(c.Records) != want {
+				t.Errorf("there are %d records, want %d", len(c.Records), want)
+			}
+			if want == 1 {
+				if err := fresh.Check(ctx, r, nil); err != nil {
+					t.Error(err)
+				}
+			}
+			checkTidyTarballs(t, fresh)
+		})
+	}
+}
+
+// TestHostileTarballs: what a file says of itself leads nowhere else.
+func TestHostileTarballs(t *testing.T) {
+	plain, _, _ := tarballImages(t)
+	f := newTarballs(t)
+	r := mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0]
+	file := fileOf(t, f, r)
+	whole := mustRead(t, file)
+	outside := strings.Repeat("../", 5) + r.Name()[:len(r.Name())-15]
+	for name, change := range map[string]func(index []byte) []byte{
+		"a record's name with a path": func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"name":"`+r.Name()), []byte(`"name":"`+outside), 1)
+		},
+		"a blob before the file": func(b []byte) []byte { return bytes.Replace(b, []byte(`"offset":`), []byte(`"offset":-`), 1) },
+		"a blob past the end":    func(b []byte) []byte { return bytes.Replace(b, []byte(`"length":`), []byte(`"length":99999`), 1) },
+		"a size that overflows": func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"offset":`), []byte(`"offset":9223372036854770`), 1)
+		},
+		"a digest that is a path": func(b []byte) []byte { return bytes.Replace(b, []byte(`"sha256:`), []byte(`"../../:`), 1) },
+		"no JSON":                 func(b []byte) []byte { return b[:len(b)/2] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mustWrite(t, file, archive.ReindexTarball(t, whole, change))
+			c := catalogOf(t, openAgain(t, f))
+			if len(c.Records) != 0 || len(c.Bad) != 1 || c.Bad[0].Name != r.Name() {
+				t.Errorf("the catalog has %d records and the bad %v", len(c.Records), c.Bad)
+			}
+		})
+	}
+	mustWrite(t, file, archive.ReindexTarball(t, whole, bytes.Clone))
+	if err := openAgain(t, f).Check(context.Background(), r, nil); err != nil {
+		t.Errorf("with the same index: %v", err)
+	}
+}
