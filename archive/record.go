@@ -66,6 +66,7 @@ type Layer struct {
 	Original *ocispec.Descriptor `json:"original,omitempty"` // as the engine's manifest names it; none on a classic store
 	Stored   ocispec.Descriptor  `json:"stored"`             // the blob in this archive
 	Alias    string              `json:"alias,omitempty"`    // what engines before 25 call it in a save: saves compressing it again
+	Pushed   *ocispec.Descriptor `json:"pushed,omitempty"`   // what a classic store called it in a push: saves pushing it again
 }
 
 // Origin is the engine that an image was archived from.
@@ -235,8 +236,11 @@ func (r *Record) validateLayers() error {
 			if l.Size < 0 {
 				return fmt.Errorf("layer %s: negative size", l.DiffID)
 			}
-			if l.Original != nil {
-				if err := validDescriptor(*l.Original); err != nil {
+			for _, d := range []*ocispec.Descriptor{l.Original, l.Pushed} {
+				if d == nil {
+					continue
+				}
+				if err := validDescriptor(*d); err != nil {
 					return err
 				}
 			}

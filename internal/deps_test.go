@@ -65,6 +65,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"archive":           {"engine", "internal/durable", "internal/digestio"},
 		"archive/retention": {},
 		"prune":             {"engine", "archive", "selector", "internal/durable", "internal/digestio"},
+		"push":              {"engine", "archive", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
 		"internal/digestio": {},
@@ -98,7 +99,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},
 		module + "internal/ui":                                 {"cmd/archprune"},
-		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "restore", "internal/bench"},
+		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "push", "restore", "internal/bench"},
 	}
 	for pkg, p := range packages(t) {
 		for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {

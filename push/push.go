@@ -1,0 +1,201 @@
+// Package push brings images out of an engine by having the engine push them
+// to a registry in this process. The engine then sends what the archive lacks
+// and stages nothing.
+//
+// The registry listens on the loopback for as long as the run, takes a
+// credential that is made for the run, and knows one repository. An image has
+// a name there for the time of its push alone; see [engine.BorrowedName].
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
+)
+
+// Engine is what a push needs of an engine.
+type Engine interface {
+	// CanPush reports whether the engine's pushes are known to be harmless.
+	CanPush(ctx context.Context) (bool, error)
+	// Login has the engine log in at a registry.
+	Login(ctx context.Context, address, user, password string) error
+	// Push lends an image a name and has the engine push it.
+	Push(ctx context.Context, id digest.Digest, name, user, password string) error
+	// Release takes a lent name back and lets the image that has it stay.
+	Release(ctx context.Context, name string) error
+	// RemovePlaceholder removes what a release that was killed left.
+	RemovePlaceholder(ctx context.Context, id digest.Digest) error
+}
+
+// ErrUnreachable means that the engine does not reach this process, or that its
+// pushes are not known.
+var ErrUnreachable = errors.New("the engine can't push to this process")
+
+// probeTime bounds how long an engine may take to find the registry.
+const probeTime = 15 * time.Second
+
+// Route is a way out of an engine. Close it.
+type Route struct {
+	eng      Engine
+	arch     *archive.Archive
+	info     engine.Info
+	registry *registry
+}
+
+// Open starts the registry and finds out whether the engine reaches it. The
+// engine is told to log in, so nothing of an image goes anywhere before it is
+// known that it is this process which listens there. The error wraps
+// [ErrUnreachable] where the engine does not reach it.
+func Open(ctx context.Context, eng Engine, arch *archive.Archive, info engine.Info) (*Route, error) {
+	can, err := eng.CanPush(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !can {
+		return nil, fmt.Errorf("%w: it is not a kind of engine whose pushes are known", ErrUnreachable)
+	}
+	reg, err := listen()
+	if err != nil {
+		return nil, err
+	}
+	if err := probe(ctx, eng, reg); err != nil {
+		return nil, errors.Join(err, reg.close())
+	}
+	return &Route{eng: eng, arch: arch, info: info, registry: reg}, nil
+}
+
+func probe(ctx context.Context, eng Engine, reg *registry) error {
+	limited, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	err := eng.Login(limited, reg.address, reg.user, reg.password)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case !reg.greeted():
+		return fmt.Errorf("%w: something else answers it at %s", ErrUnreachable, reg.address)
+	}
+	return nil
+}
+
+// Close ends the registry and takes the name back from the image that has it.
+func (r *Route) Close(ctx context.Context) error {
+	return errors.Join(r.release(ctx), r.registry.close())
+}
+
+func (r *Route) release(ctx context.Context) error {
+	return r.eng.Release(ctx, engine.BorrowedName(r.registry.address))
+}
+
+// Push archives images, one after the other. Each has its own error in the
+// result; came, which may be nil, is told the bytes of content that arrive, and
+// may be called from several goroutines. When Push returns, no image has a
+// borrowed name any more.
+func (r *Route) Push(ctx context.Context, images []engine.Image, came func(int64)) ([]archive.Ingested, error) {
+	session, err := r.arch.NewPush(ctx, r.info.Store)
+	if err != nil {
+		return nil, err
+	}
+	failed := make([]error, len(images))
+	for i, img := range images {
+		if failed[i] = r.push(ctx, session, img, came); ctx.Err() != nil {
+			break
+		}
+	}
+	if err := r.release(ctx); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return assemble(session, images, failed, r.info)
+}
+
+// push has one image sent. Its name at the registry is refused in the end, and
+// the engine calls that a failure: it keeps no trace of the push then. What
+// counts is whether the registry has got all that it needs.
+func (r *Route) push(ctx context.Context, session *archive.Push, img engine.Image, came func(int64)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u := &intake{push: session, came: came, fail: cancel}
+	r.registry.receive(u)
+	err := r.eng.Push(ctx, img.ID, engine.BorrowedName(r.registry.address), r.registry.user, r.registry.password)
+	r.registry.receive(nil)
+	u.running.Wait()
+	if cause := context.Cause(ctx); cause != nil && cause != context.Canceled {
+		return cause // the archive's own error says more than the engine's
+	}
+	if u.complete() {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: it pushed no manifest", archive.ErrIncomplete)
+	}
+	return err
+}
+
+// assemble makes records of the images that were sent, and reports why the
+// others were not.
+func assemble(session *archive.Push, images []engine.Image, failed []error, info engine.Info) ([]archive.Ingested, error) {
+	var sent []engine.Image
+	for i, img := range images {
+		if failed[i] == nil {
+			sent = append(sent, img)
+		}
+	}
+	done, err := session.Assemble(sent, info)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]archive.Ingested, len(images))
+	for i, img := range images {
+		if failed[i] != nil {
+			results[i] = archive.Ingested{Image: img, Err: failed[i]}
+			continue
+		}
+		results[i], done = done[0], done[1:]
+	}
+	return results, nil
+}
+
+// intake is where the uploads of one image go.
+type intake struct {
+	push *archive.Push
+	came func(int64)
+	fail context.CancelCauseFunc // ends the engine's push
+
+	running sync.WaitGroup // uploads that the archive is reading
+	mu      sync.Mutex
+	named   bool
+}
+
+func (u *intake) complete() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.named
+}
+
+// Sweep takes back the names that killed runs left with images, and removes
+// their placeholders. Those of runs at work stay.
+func Sweep(ctx context.Context, eng Engine, left []engine.Borrowed) error {
+	var errs []error
+	for _, b := range left {
+		if address, ok := engine.BorrowedAt(b.Name); !ok || alive(ctx, address) {
+			continue
+		}
+		if b.Placeholder == "" {
+			errs = append(errs, eng.Release(ctx, b.Name))
+		} else {
+			errs = append(errs, eng.RemovePlaceholder(ctx, digest.Digest(b.Placeholder)))
+		}
+	}
+	return errors.Join(errs...)
+}
