@@ -62,12 +62,17 @@ func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) 
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
+	results := in.assembleAll(images, info)
+	return results, in.a.commit(in.ctx, results)
+}
+
+func (in *ingest) assembleAll(images []engine.Image, info engine.Info) []Ingested {
 	results := make([]Ingested, len(images))
 	for i, img := range images {
 		results[i].Image = img
 		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
 	}
-	return results, in.a.commit(in.ctx, results)
+	return results
 }
 
 // ingest is the state of reading one save, or of one push.

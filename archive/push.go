@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -25,6 +26,7 @@ type Push struct {
 	store     engine.StoreKind
 	manifests []ocispec.Descriptor // of what was pushed under a name
 	kept      map[digest.Digest]bool
+	lent      map[digest.Digest]time.Time
 }
 
 // pushedLayer is a layer under the name that a push gave it.
@@ -39,7 +41,7 @@ func (a *Archive) NewPush(ctx context.Context, store engine.StoreKind) (*Push, e
 	if err != nil {
 		return nil, err
 	}
-	return &Push{in: in, store: store, kept: map[digest.Digest]bool{}}, nil
+	return &Push{in: in, store: store, kept: map[digest.Digest]bool{}, lent: map[digest.Digest]time.Time{}}, nil
 }
 
 // Has reports whether a blob need not be uploaded, and its size in bytes as
@@ -160,6 +162,9 @@ func (p *Push) read(r peeker, size int64, came func(int64)) (*file, error) {
 		content = &passing{content, came}
 	}
 	file, blob, err := p.in.write(content, size, mediaType, compress)
+	if err != nil && file != nil {
+		err = fmt.Errorf("%w: a layer did not come whole: %w", ErrIncomplete, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -226,8 +231,18 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 	if err := p.describe(); err != nil {
 		return nil, err
 	}
-	return p.in.archive(images, info)
+	results := p.in.assembleAll(images, info)
+	for _, res := range results {
+		if res.Err == nil {
+			res.Record.LentName = p.lent[res.Image.ID]
+		}
+	}
+	return results, p.in.a.commit(p.in.ctx, results)
 }
+
+// Lent notes when an image was lent a name for its push, as the engine says.
+// Some engines take that for work on the image.
+func (p *Push) Lent(id digest.Digest, when time.Time) { p.lent[id] = when }
 
 // describe sums up what came as a save does, so that both are judged alike.
 func (p *Push) describe() error {

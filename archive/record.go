@@ -33,6 +33,7 @@ type Record struct {
 	Labels      map[string]string    `json:"labels,omitempty"`
 	Created     time.Time            `json:"created"`
 	LastTagged  time.Time            `json:"last_tagged,omitzero"`
+	LentName    time.Time            `json:"lent_name,omitzero"` // classic store: what the engine took for LastTagged once a push had lent the image a name
 	Archived    time.Time            `json:"archived"`
 	Engine      Origin               `json:"engine"`
 	Sizes       Sizes                `json:"sizes"`

@@ -24,6 +24,8 @@ import (
 type Engine interface {
 	// CanPush reports whether the engine's pushes are known to be harmless.
 	CanPush(ctx context.Context) (bool, error)
+	// Inspect returns the image with that ID.
+	Inspect(ctx context.Context, name string) (engine.Image, error)
 	// Login has the engine log in at a registry.
 	Login(ctx context.Context, address, user, password string) error
 	// Push lends an image a name and has the engine push it.
@@ -134,10 +136,24 @@ func (r *Route) push(ctx context.Context, session *archive.Push, img engine.Imag
 		return cause // the archive's own error says more than the engine's
 	}
 	if u.complete() {
-		return nil
+		return r.note(ctx, session, img)
 	}
 	if err == nil {
 		err = fmt.Errorf("%w: it pushed no manifest", archive.ErrIncomplete)
+	}
+	return err
+}
+
+// note remembers when a graph-driver engine gave the image the name that it has
+// for the push: the engine keeps that as the last time when the image was
+// tagged, and no call takes it back.
+func (r *Route) note(ctx context.Context, session *archive.Push, img engine.Image) error {
+	if r.info.Store != engine.Classic {
+		return nil
+	}
+	now, err := r.eng.Inspect(ctx, img.ID.String())
+	if err == nil && !now.LastTagged.Equal(img.LastTagged) {
+		session.Lent(img.ID, now.LastTagged)
 	}
 	return err
 }
