@@ -242,7 +242,11 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 
 // Lent notes when an image was lent a name for its push, as the engine says.
 // Some engines take that for work on the image.
-func (p *Push) Lent(id digest.Digest, when time.Time) { p.lent[id] = when }
+func (p *Push) Lent(id digest.Digest, when time.Time) {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	p.lent[id] = when
+}
 
 // describe sums up what came as a save does, so that both are judged alike.
 func (p *Push) describe() error {

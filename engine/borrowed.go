@@ -1,11 +1,14 @@
 package engine
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // An engine pushes to a registry by a name that begins with the registry's
 // address, so an image borrows such a name for the time of its push. Each run
-// has one, by the address at which it listens. It passes from image to image,
-// and last to a placeholder: an empty image that is removed with it. A name is
+// has a few, by the address at which it listens. They pass from image to image,
+// and last to placeholders: empty images that are removed with them. A name is
 // never deleted from an image, since an engine deletes the image as well if it
 // was the last one.
 
@@ -16,8 +19,11 @@ const BorrowedPath = "archprune/push"
 // name.
 const PlaceholderLabel = "archprune.placeholder-for"
 
-// BorrowedName is the name that images borrow for pushes to that address.
-func BorrowedName(address string) string { return address + "/" + BorrowedPath + ":borrowed" }
+// BorrowedName is one of the names that images borrow for pushes to that
+// address.
+func BorrowedName(address string, n int) string {
+	return fmt.Sprintf("%s/%s:borrowed-%d", address, BorrowedPath, n)
+}
 
 // BorrowedAt returns the address that a borrowed name or a digest name of the
 // same repository is for, and whether it is one.

@@ -36,7 +36,7 @@ type registry struct {
 	slots    chan struct{}
 
 	mu      sync.Mutex
-	to      *intake // of the push that is under way
+	to      *intake // of the pushes that are under way
 	uploads map[string]*upload
 	hello   bool
 }

@@ -11,10 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
@@ -93,25 +95,42 @@ func (r *Route) Close(ctx context.Context) error {
 	return errors.Join(r.release(ctx), r.registry.close())
 }
 
+// release takes every name of the run back.
 func (r *Route) release(ctx context.Context) error {
-	return r.eng.Release(ctx, engine.BorrowedName(r.registry.address))
+	var errs []error
+	for _, name := range r.names() {
+		errs = append(errs, r.eng.Release(ctx, name))
+	}
+	return errors.Join(errs...)
 }
 
-// Push archives images, one after the other. Each has its own error in the
-// result; came, which may be nil, is told the bytes of content that arrive, and
-// may be called from several goroutines. When Push returns, no image has a
-// borrowed name any more.
+func (r *Route) names() []string {
+	names := make([]string, r.atOnce())
+	for i := range names {
+		names[i] = engine.BorrowedName(r.registry.address, i)
+	}
+	return names
+}
+
+// atOnce is how many images are pushed at once. A graph-driver engine compresses
+// each layer on one core, and sends a layer that two pushes share once. A
+// containerd store would send it twice.
+func (r *Route) atOnce() int {
+	if r.info.Store == engine.Containerd {
+		return 1
+	}
+	return 2
+}
+
+// Push archives images. Each has its own error in the result; came, which may
+// be nil, is told the bytes of content that arrive, and may be called from
+// several goroutines. When Push returns, no image has a borrowed name any more.
 func (r *Route) Push(ctx context.Context, images []engine.Image, came func(int64)) ([]archive.Ingested, error) {
 	session, err := r.arch.NewPush(ctx, r.info.Store)
 	if err != nil {
 		return nil, err
 	}
-	failed := make([]error, len(images))
-	for i, img := range images {
-		if failed[i] = r.push(ctx, session, img, came); ctx.Err() != nil {
-			break
-		}
-	}
+	failed := r.pushAll(ctx, session, images, came)
 	if err := r.release(ctx); err != nil {
 		return nil, err
 	}
@@ -121,25 +140,58 @@ func (r *Route) Push(ctx context.Context, images []engine.Image, came func(int64
 	return assemble(session, images, failed, r.info)
 }
 
+// pushAll has the images sent, some at a time, and returns an error for each
+// that did not come. What is wrong with more than one image ends it.
+func (r *Route) pushAll(ctx context.Context, session *archive.Push, images []engine.Image, came func(int64)) []error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	to := &intake{push: session, came: came, fail: cancel, named: map[string]bool{}}
+	r.registry.receive(to)
+	failed := make([]error, len(images))
+	names := make(chan string, r.atOnce())
+	for _, name := range r.names() {
+		names <- name
+	}
+	var pushes errgroup.Group
+	pushes.SetLimit(r.atOnce())
+	for i, img := range images {
+		pushes.Go(func() error {
+			name := <-names
+			defer func() { names <- name }()
+			if failed[i] = r.push(ctx, to, img, name); failed[i] != nil && !onlyThis(failed[i]) {
+				cancel(failed[i])
+			}
+			return nil
+		})
+	}
+	_ = pushes.Wait()
+	r.registry.receive(nil)
+	to.running.Wait()
+	return failed
+}
+
+// onlyThis reports whether an error is about one image alone.
+func onlyThis(err error) bool {
+	return errors.Is(err, archive.ErrIncomplete) || errors.Is(err, engine.ErrNotFound)
+}
+
 // push has one image sent. Its name at the registry is refused in the end, and
 // the engine calls that a failure: it keeps no trace of the push then. What
 // counts is whether the registry has got all that it needs.
-func (r *Route) push(ctx context.Context, session *archive.Push, img engine.Image, came func(int64)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	u := &intake{push: session, came: came, fail: cancel}
-	r.registry.receive(u)
-	err := r.eng.Push(ctx, img.ID, engine.BorrowedName(r.registry.address), r.registry.user, r.registry.password)
-	r.registry.receive(nil)
-	u.running.Wait()
-	if cause := context.Cause(ctx); cause != nil && cause != context.Canceled {
-		return cause // the archive's own error says more than the engine's
+func (r *Route) push(ctx context.Context, to *intake, img engine.Image, name string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if u.complete() {
-		return r.note(ctx, session, img)
-	}
-	if err == nil {
-		err = fmt.Errorf("%w: it pushed no manifest", archive.ErrIncomplete)
+	tag := name[strings.LastIndexByte(name, ':')+1:]
+	to.expect(tag)
+	err := r.eng.Push(ctx, img.ID, name, r.registry.user, r.registry.password)
+	switch {
+	case to.complete(tag):
+		return r.note(ctx, to.push, img)
+	case ctx.Err() != nil:
+		return context.Cause(ctx) // the archive's own error says more than the engine's
+	case err == nil:
+		return fmt.Errorf("%w: it pushed no manifest", archive.ErrIncomplete)
 	}
 	return err
 }
@@ -182,21 +234,37 @@ func assemble(session *archive.Push, images []engine.Image, failed []error, info
 	return results, nil
 }
 
-// intake is where the uploads of one image go.
+// intake is where uploads go.
 type intake struct {
 	push *archive.Push
 	came func(int64)
-	fail context.CancelCauseFunc // ends the engine's push
+	fail context.CancelCauseFunc // ends the engine's pushes
 
 	running sync.WaitGroup // uploads that the archive is reading
-	mu      sync.Mutex
-	named   bool
+
+	mu    sync.Mutex
+	named map[string]bool // whether a manifest has come for a tag
 }
 
-func (u *intake) complete() bool {
+// expect waits for a manifest to come for a tag.
+func (u *intake) expect(tag string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.named
+	u.named[tag] = false
+}
+
+// complete reports whether it has come.
+func (u *intake) complete(tag string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.named[tag]
+}
+
+// arrived notes that it has.
+func (u *intake) arrived(tag string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.named[tag] = true
 }
 
 // Sweep takes back the names that killed runs left with images, and removes

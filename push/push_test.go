@@ -218,11 +218,6 @@ func sameContent(t testing.TB, a, b *archive.Record) {
 		if diff := cmp.Diff(c.Manifest, b.Contents[i].Manifest); diff != "" {
 			t.Errorf("their manifests differ: %s", diff)
 		}
-		for j, l := range c.Layers {
-			if l.Stored.Digest != b.Contents[i].Layers[j].Stored.Digest {
-				t.Errorf("layer %d is stored as %s and as %s", j, l.Stored.Digest, b.Contents[i].Layers[j].Stored.Digest)
-			}
-		}
 	}
 }
 
@@ -418,9 +413,9 @@ func TestInterruptedPush(t *testing.T) {
 func TestSweep(t *testing.T) {
 	h := setup(t)
 	ids := h.Load(t, sample("one", "demo-api:1"), sample("two"))
-	dead := engine.BorrowedName("127.0.0.1:9")
+	dead := engine.BorrowedName("127.0.0.1:9", 0)
 	h.Tag(t, ids[0].String(), dead)
-	other := engine.BorrowedName("127.0.0.1:7")
+	other := engine.BorrowedName("127.0.0.1:7", 1)
 	h.Tag(t, ids[1].String(), other)
 	before, err := h.client.Snapshot(t.Context())
 	if err != nil {

@@ -107,9 +107,7 @@ func (r *registry) putManifest(w http.ResponseWriter, req *http.Request) {
 	case !named && d != ref:
 		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("content of %s came as %s", d, ref))
 	case named:
-		to.mu.Lock()
-		to.named = true
-		to.mu.Unlock()
+		to.arrived(req.PathValue("ref"))
 		// All has come. An engine to which the push succeeds would note it: a
 		// digest name on a graph driver, labels on each blob of a containerd
 		// store.

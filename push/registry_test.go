@@ -44,7 +44,7 @@ func newDesk(t *testing.T, store engine.StoreKind) *desk {
 	}
 	t.Cleanup(func() { r.close() })
 	d := &desk{T: t, registry: r}
-	d.intake = &intake{push: session, fail: func(err error) { d.failed = err }}
+	d.intake = &intake{push: session, fail: func(err error) { d.failed = err }, named: map[string]bool{}}
 	r.receive(d.intake)
 	return d
 }
@@ -130,7 +130,7 @@ func TestNothingWithoutTheCredential(t *testing.T) {
 			}
 		}
 	}
-	if len(d.registry.uploads) > 0 || d.intake.complete() || d.registry.greeted() {
+	if len(d.registry.uploads) > 0 || d.intake.complete("x") || d.registry.greeted() {
 		t.Error("a request without the credential left something")
 	}
 	other, err := listen()
@@ -257,7 +257,7 @@ func TestUploadsThatAreRefused(t *testing.T) {
 			c.do(http.StatusBadRequest, "PUT", repository+"/manifests/"+wrong.String(), []byte("{}"))
 			c.do(http.StatusNotFound, "HEAD", repository+"/blobs/none", nil)
 			c.do(http.StatusNotFound, "HEAD", repository+"/manifests/x", nil)
-			if c.intake.complete() {
+			if len(c.intake.named) > 0 {
 				t.Error("something passes for a manifest")
 			}
 			c.do(http.StatusCreated, "PUT", c.begin()+"?digest="+right.String(), layer)
@@ -300,11 +300,11 @@ func TestManifestIsTakenAndItsNameRefused(t *testing.T) {
 	c := newDesk(t, engine.Containerd)
 	child := []byte(`{"schemaVersion":2}`)
 	c.do(http.StatusCreated, "PUT", repository+"/manifests/"+digest.FromBytes(child).String(), child)
-	if c.intake.complete() {
+	if c.intake.complete("borrowed") {
 		t.Error("a manifest without a name ends the push")
 	}
 	c.do(http.StatusForbidden, "PUT", repository+"/manifests/borrowed", []byte(`{"schemaVersion":2,"manifests":[]}`))
-	if !c.intake.complete() || c.failed != nil {
-		t.Errorf("complete = %v, failed = %v; want the manifest to be taken", c.intake.complete(), c.failed)
+	if !c.intake.complete("borrowed") || c.failed != nil {
+		t.Errorf("complete = %v, failed = %v; want the manifest to be taken", c.intake.complete("borrowed"), c.failed)
 	}
 }
