@@ -63,8 +63,12 @@ func (r Routing) Choose(images []engine.Image) (push, save []engine.Image) {
 }
 
 // pushable reports whether a push would give the image whole. Of an index with
-// manifests that it lacks, an engine pushes something else.
+// manifests that it lacks, an engine pushes something else. Engines before 27
+// don't tell of these, but the archive may know from a save.
 func (r Routing) pushable(img engine.Image) bool {
+	if r.Catalog != nil && slices.ContainsFunc(r.Catalog.Records, func(a *archive.Record) bool { return a.Partial && a.ImageID == img.ID }) {
+		return false
+	}
 	return len(img.DiffIDs) > 0 &&
 		!slices.ContainsFunc(img.Manifests, func(m engine.Manifest) bool { return !m.Available })
 }

@@ -52,6 +52,7 @@ func TestChoose(t *testing.T) {
 		"containerd store, by save":             {Routing{Info: streams, Near: true, Want: BySave}, family, 0},
 		"containerd store, elsewhere":           {Routing{Info: streams}, family, 0},
 		"index that lacks a manifest":           {Routing{Info: streams, Near: true, Want: ByPush}, []engine.Image{partial, one[0]}, 1},
+		"index that was saved in part":          {Routing{Info: streams, Near: true, Catalog: &archive.Catalog{Records: []*archive.Record{{ImageID: one[0].ID, Partial: true}}}}, one, 0},
 		"before 25, one":                        {Routing{Info: old, Near: true}, one, 0},
 		"before 25, many":                       {Routing{Info: old, Near: true}, family, 0},
 		"before 25, all known by push":          {Routing{Info: old, Near: true, Catalog: taught("base")}, family, 8},

@@ -145,7 +145,7 @@ func (r *Route) Push(ctx context.Context, images []engine.Image, came func(int64
 func (r *Route) pushAll(ctx context.Context, session *archive.Push, images []engine.Image, came func(int64)) []error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	to := &intake{push: session, came: came, fail: cancel, named: map[string]bool{}}
+	to := &intake{push: session, store: r.info.Store, came: came, fail: cancel, awaited: map[string]digest.Digest{}}
 	r.registry.receive(to)
 	failed := make([]error, len(images))
 	names := make(chan string, r.atOnce())
@@ -183,7 +183,7 @@ func (r *Route) push(ctx context.Context, to *intake, img engine.Image, name str
 		return context.Cause(ctx)
 	}
 	tag := name[strings.LastIndexByte(name, ':')+1:]
-	to.expect(tag)
+	to.expect(tag, img.ID)
 	err := r.eng.Push(ctx, img.ID, name, r.registry.user, r.registry.password)
 	switch {
 	case to.complete(tag):
@@ -236,35 +236,42 @@ func assemble(session *archive.Push, images []engine.Image, failed []error, info
 
 // intake is where uploads go.
 type intake struct {
-	push *archive.Push
-	came func(int64)
-	fail context.CancelCauseFunc // ends the engine's pushes
+	push  *archive.Push
+	store engine.StoreKind
+	came  func(int64)
+	fail  context.CancelCauseFunc // ends the engine's pushes
 
 	running sync.WaitGroup // uploads that the archive is reading
 
-	mu    sync.Mutex
-	named map[string]bool // whether a manifest has come for a tag
+	mu      sync.Mutex
+	awaited map[string]digest.Digest // images by tag, until all of them has come
 }
 
-// expect waits for a manifest to come for a tag.
-func (u *intake) expect(tag string) {
+// expect waits for an image to come under a tag.
+func (u *intake) expect(tag string, image digest.Digest) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.named[tag] = false
+	u.awaited[tag] = image
 }
 
 // complete reports whether it has come.
 func (u *intake) complete(tag string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.named[tag]
+	return u.awaited[tag] == ""
 }
 
-// arrived notes that it has.
-func (u *intake) arrived(tag string) {
+// last reports whether a manifest that comes under a tag is the last of its
+// image. Some containerd stores push each manifest of an index under the tag,
+// and all push another one in place of an index of which they lack a part.
+func (u *intake) last(tag string, manifest digest.Digest) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.named[tag] = true
+	if image, ok := u.awaited[tag]; !ok || u.store == engine.Containerd && image != manifest {
+		return false
+	}
+	u.awaited[tag] = ""
+	return true
 }
 
 // Sweep takes back the names that killed runs left with images, and removes

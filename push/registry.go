@@ -106,8 +106,7 @@ func (r *registry) putManifest(w http.ResponseWriter, req *http.Request) {
 		to.refuse(w, err)
 	case !named && d != ref:
 		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("content of %s came as %s", d, ref))
-	case named:
-		to.arrived(req.PathValue("ref"))
+	case named && to.last(req.PathValue("ref"), d):
 		// All has come. An engine to which the push succeeds would note it: a
 		// digest name on a graph driver, labels on each blob of a containerd
 		// store.

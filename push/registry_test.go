@@ -44,7 +44,7 @@ func newDesk(t *testing.T, store engine.StoreKind) *desk {
 	}
 	t.Cleanup(func() { r.close() })
 	d := &desk{T: t, registry: r}
-	d.intake = &intake{push: session, fail: func(err error) { d.failed = err }, named: map[string]bool{}}
+	d.intake = &intake{push: session, store: store, fail: func(err error) { d.failed = err }, awaited: map[string]digest.Digest{}}
 	r.receive(d.intake)
 	return d
 }
@@ -130,7 +130,7 @@ func TestNothingWithoutTheCredential(t *testing.T) {
 			}
 		}
 	}
-	if len(d.registry.uploads) > 0 || d.intake.complete("x") || d.registry.greeted() {
+	if len(d.registry.uploads) > 0 || d.registry.greeted() {
 		t.Error("a request without the credential left something")
 	}
 	other, err := listen()
@@ -257,9 +257,6 @@ func TestUploadsThatAreRefused(t *testing.T) {
 			c.do(http.StatusBadRequest, "PUT", repository+"/manifests/"+wrong.String(), []byte("{}"))
 			c.do(http.StatusNotFound, "HEAD", repository+"/blobs/none", nil)
 			c.do(http.StatusNotFound, "HEAD", repository+"/manifests/x", nil)
-			if len(c.intake.named) > 0 {
-				t.Error("something passes for a manifest")
-			}
 			c.do(http.StatusCreated, "PUT", c.begin()+"?digest="+right.String(), layer)
 			c.registry.receive(nil)
 			c.do(http.StatusForbidden, "POST", repository+"/blobs/uploads/", nil)
@@ -295,16 +292,26 @@ func TestUnfinishedUpload(t *testing.T) {
 	}
 }
 
-// A manifest that is pushed under a name is taken, and the name refused.
+// The manifest that an image is known by is taken, and its name refused. What
+// an index needs beside it is taken as it comes.
 func TestManifestIsTakenAndItsNameRefused(t *testing.T) {
+	child, index := []byte(`{"schemaVersion":2}`), []byte(`{"schemaVersion":2,"manifests":[]}`)
 	c := newDesk(t, engine.Containerd)
-	child := []byte(`{"schemaVersion":2}`)
+	c.intake.expect("borrowed", digest.FromBytes(index))
 	c.do(http.StatusCreated, "PUT", repository+"/manifests/"+digest.FromBytes(child).String(), child)
+	c.do(http.StatusCreated, "PUT", repository+"/manifests/borrowed", child)
+	c.do(http.StatusCreated, "PUT", repository+"/manifests/other", index)
 	if c.intake.complete("borrowed") {
-		t.Error("a manifest without a name ends the push")
+		t.Error("another manifest ends the push")
 	}
-	c.do(http.StatusForbidden, "PUT", repository+"/manifests/borrowed", []byte(`{"schemaVersion":2,"manifests":[]}`))
+	c.do(http.StatusForbidden, "PUT", repository+"/manifests/borrowed", index)
 	if !c.intake.complete("borrowed") || c.failed != nil {
 		t.Errorf("complete = %v, failed = %v; want the manifest to be taken", c.intake.complete("borrowed"), c.failed)
+	}
+	graph := newDesk(t, engine.Classic) // the image is known by its config
+	graph.intake.expect("borrowed", digest.FromString("config"))
+	graph.do(http.StatusForbidden, "PUT", repository+"/manifests/borrowed", child)
+	if !graph.intake.complete("borrowed") {
+		t.Error("the manifest does not end the push")
 	}
 }
