@@ -34,7 +34,7 @@ type Routing struct {
 // gzipFactor is how many bytes a graph-driver engine saves in the time in which
 // it compresses one for a push. It does that once for each layer; after that a
 // push knows the layer by name.
-const gzipFactor = 5
+const gzipFactor = 8
 
 // pushOverhead is what one push costs more than one save, as bytes saved.
 const pushOverhead = 8 << 20

@@ -33,10 +33,10 @@ func TestChoose(t *testing.T) {
 	old := engine.Info{Store: engine.Classic, Version: "20.10.24"}
 	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5"}
 	streams := engine.Info{Store: engine.Containerd, Version: "26.1.5"}
-	sizes := map[string]int64{"base": 450, "a": 5, "b": 5, "c": 5, "d": 5, "e": 5, "f": 5, "g": 5, "h": 5}
+	sizes := map[string]int64{"base": 450, "a": 5, "b": 5, "c": 5, "d": 5, "e": 5, "f": 5, "g": 5, "h": 5, "i": 5, "j": 5}
 	one := []engine.Image{megabytes(sizes, "base", "a")}
 	var family []engine.Image
-	for _, own := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+	for _, own := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
 		family = append(family, megabytes(sizes, "base", own))
 	}
 	twice := megabytes(sizes, "a", "b", "a")
@@ -48,22 +48,22 @@ func TestChoose(t *testing.T) {
 		images []engine.Image
 		push   int
 	}{
-		"containerd store":                      {Routing{Info: streams, Near: true}, family, 8},
+		"containerd store":                      {Routing{Info: streams, Near: true}, family, 10},
 		"containerd store, by save":             {Routing{Info: streams, Near: true, Want: BySave}, family, 0},
 		"containerd store, elsewhere":           {Routing{Info: streams}, family, 0},
 		"index that lacks a manifest":           {Routing{Info: streams, Near: true, Want: ByPush}, []engine.Image{partial, one[0]}, 1},
 		"index that was saved in part":          {Routing{Info: streams, Near: true, Catalog: &archive.Catalog{Records: []*archive.Record{{ImageID: one[0].ID, Partial: true}}}}, one, 0},
 		"before 25, one":                        {Routing{Info: old, Near: true}, one, 0},
 		"before 25, many":                       {Routing{Info: old, Near: true}, family, 0},
-		"before 25, all known by push":          {Routing{Info: old, Near: true, Catalog: taught("base")}, family, 8},
+		"before 25, all known by push":          {Routing{Info: old, Near: true, Catalog: taught("base")}, family, 10},
 		"before 25, does not fit":               {Routing{Info: old, Near: true, Staging: 400 << 20}, one, 1},
 		"before 25, does not fit and elsewhere": {Routing{Info: old, Staging: 400 << 20}, one, 0},
-		"before 25, by push":                    {Routing{Info: old, Near: true, Want: ByPush}, family, 8},
+		"before 25, by push":                    {Routing{Info: old, Near: true, Want: ByPush}, family, 10},
 		"before 25, same layer twice":           {Routing{Info: old, Near: true}, []engine.Image{twice}, 0},
 		"25, one":                               {Routing{Info: leaky, Near: true}, one, 0},
 		"25, one on a base known by push":       {Routing{Info: leaky, Near: true, Catalog: taught("base")}, one, 1},
-		"25, many on one base":                  {Routing{Info: leaky, Near: true}, family, 8},
-		"25, many, one of them mounted":         {Routing{Info: leaky, Near: true, Containers: mount}, family, 7},
+		"25, many on one base":                  {Routing{Info: leaky, Near: true}, family, 10},
+		"25, many, one of them mounted":         {Routing{Info: leaky, Near: true, Containers: mount}, family, 9},
 		"25, same layer twice":                  {Routing{Info: leaky, Near: true}, []engine.Image{twice}, 1},
 		"25, same layer twice, by save":         {Routing{Info: leaky, Near: true, Want: BySave}, []engine.Image{twice}, 0},
 		"25, known and unknown":                 {Routing{Info: leaky, Near: true, Catalog: taught("x")}, []engine.Image{megabytes(map[string]int64{"x": 400, "own": 5}, "x", "own"), one[0]}, 1},
