@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ type later struct {
 
 	beforeBlob, beforeRecord, afterRecord func()
 
-	refuse error     // to remove records
-	cutoff time.Time // that it was told last
+	refuse error                     // to remove records
+	cutoff atomic.Pointer[time.Time] // that it was told last
 }
 
 func newLater(t testing.TB, f *archive.Archive, by time.Duration) (*archive.Archive, *later) {
@@ -85,7 +86,8 @@ func (l *later) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time
 	if l.beforeBlob != nil {
 		l.beforeBlob()
 	}
-	l.cutoff = after
+	cutoff := after
+	l.cutoff.Store(&cutoff)
 	if after.After(l.since) {
 		after = l.since
 	}
@@ -163,7 +165,7 @@ func TestCollectFreesWhatNothingNeeds(t *testing.T) {
 	checkCatalog(t, f, []string{"demo-api:2"}, []string{})
 	mustCheck(t, f, kept)
 	walkLayout(t, f.Location())
-	if age := l.at().Sub(l.cutoff); age < 24*time.Hour || age > 25*time.Hour {
+	if age := l.at().Sub(*l.cutoff.Load()); age < 24*time.Hour || age > 25*time.Hour {
 		t.Errorf("blobs were to be %v old, want a day and some slack", age)
 	}
 	// The mark stays for a day, for the sake of other collectors.

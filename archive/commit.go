@@ -40,6 +40,9 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 
 // entry is a record as it is kept. It is read again as a reader would.
 func (a *Archive) entry(r *Record) (Entry, error) {
+	if _, own := a.store.(SelfContained); own {
+		r.Sizes.Added = r.Sizes.Stored // whatever other files have
+	}
 	data, err := r.encode()
 	if err == nil {
 		_, err = decodeRecord(r.name, data)

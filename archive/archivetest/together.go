@@ -172,21 +172,21 @@ func manyBegin(t *testing.T, create kind) {
 
 func beginWriteEnd(ctx context.Context, store archive.Storage, data []byte) error {
 	if err := store.Prepare(ctx); err != nil {
-		return fmt.Errorf("in Prepare: %w", err)
+		return fmt.Errorf("preparing: %w", err)
 	}
 	w, err := store.Create(ctx)
 	if err != nil {
-		return fmt.Errorf("in Create: %w", err)
+		return fmt.Errorf("Create: %w", err)
 	}
 	defer w.Cancel()
 	if _, err := w.Write(data); err != nil {
-		return fmt.Errorf("in Write: %w", err)
+		return fmt.Errorf("Write: %w", err)
 	}
 	if err := w.Seal(ctx); err != nil {
-		return fmt.Errorf("in Seal: %w", err)
+		return fmt.Errorf("Seal: %w", err)
 	}
 	if _, _, err := w.Publish(ctx, blobOf(data)); err != nil {
-		return fmt.Errorf("in Publish: %w", err)
+		return fmt.Errorf("Publish: %w", err)
 	}
 	return store.Close()
 }

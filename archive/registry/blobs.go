@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (b *remoteBlob) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		if !b.trial.pause(b.ctx, 0, nil) {
-			return 0, b.broken(err)
+			return 0, cmp.Or(b.ctx.Err(), b.broken(err))
 		}
 	}
 }

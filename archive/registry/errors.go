@@ -44,13 +44,19 @@ func (e *Error) Unwrap() error { return e.err }
 // explain turns an error of a request into one that a person can act on.
 func (c *conn) explain(err error) error {
 	var known *Error
-	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, &known) {
+	if err == nil || errors.As(err, &known) {
 		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return bare(err)
 	}
 	e := &Error{Registry: c.registry.RegistryStr(), err: bare(err)}
 	var answer *transport.Error
 	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		e.err = certificate
+		e.reason = certificate.Error() + "; --registry-ca FILE names a CA to trust"
 	case errors.As(err, &answer):
 		e.Status, e.err = answer.StatusCode, nil
 		e.reason = answered(answer, e.Registry)
@@ -60,8 +66,6 @@ func (c *conn) explain(err error) error {
 		if answer.StatusCode == http.StatusNotFound {
 			e.err = fs.ErrNotExist
 		}
-	case errors.As(err, &certificate):
-		e.reason = e.err.Error() + "; --registry-ca FILE names a CA to trust"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		e.reason = "it speaks plain HTTP; --insecure-registry allows that"
 	default:

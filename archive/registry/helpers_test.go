@@ -1,11 +1,16 @@
 package registry_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"os"
 	"testing"
+
+	"github.com/archprune/archprune/archive/archivetest"
+	"github.com/archprune/archprune/engine"
 )
 
 // trusting is a transport that trusts a CA, where one is named.
@@ -26,4 +31,14 @@ func trusting(t testing.TB, ca string) http.RoundTripper {
 	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	return transport
+}
+
+func newReader(data []byte) io.Reader { return bytes.NewReader(data) }
+
+func images(all ...archivetest.ClassicImage) []engine.Image {
+	var list []engine.Image
+	for _, img := range all {
+		list = append(list, img.Image)
+	}
+	return list
 }

@@ -16,8 +16,10 @@ type Location struct {
 	prefix string
 }
 
-// scheme is how a location begins in --archive.
-const scheme = "docker://"
+const (
+	scheme = "docker://" // begins a location in --archive
+	wanted = "docker://HOST[:PORT]/PREFIX, such as docker://registry.example.com/rollback"
+)
 
 // prefixPattern is the grammar of repository names in the OCI distribution
 // specification.
@@ -35,10 +37,10 @@ func ParseLocation(s string) (Location, error) {
 		return Location{}, fmt.Errorf("a registry's credentials don't belong here: 'docker login %s' keeps them for archprune too", host)
 	}
 	if u, err := url.Parse("//" + host); err != nil || u.Host != host || u.Hostname() == "" {
-		return Location{}, errors.New("the registry's name is not a host, or HOST:PORT")
+		return Location{}, errors.New("the registry's name is not a host: want " + wanted)
 	}
 	if prefix == "" {
-		return Location{}, errors.New("a name in the registry is missing: want docker://HOST[:PORT]/PREFIX, such as docker://registry.example.com/rollback")
+		return Location{}, errors.New("a name in the registry is missing: want " + wanted)
 	}
 	if !prefixPattern.MatchString(prefix) {
 		return Location{}, fmt.Errorf("%q is no name in a registry, which is made of a-z, 0-9, and . _ - between them, and has no tag", prefix)

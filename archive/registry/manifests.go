@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -50,13 +52,22 @@ func (s *Store) headManifest(ctx context.Context, ref name.Reference) (digest.Di
 		return "", err
 	}
 	got, err := remote.Head(ref, opts...)
-	if err = s.conn.explain(err); isNotFound(err) {
-		return "", nil
+	if err == nil {
+		return digest.Digest(got.Digest.String()), nil
 	}
-	if err != nil {
+	var answered *transport.Error
+	var unanswered *url.Error
+	if errors.As(err, &answered) || errors.As(err, &unanswered) {
+		if err = s.conn.explain(err); isNotFound(err) {
+			err = nil
+		}
 		return "", err
 	}
-	return digest.Digest(got.Digest.String()), nil
+	m, err := s.getManifest(ctx, ref) // the answer to HEAD lacked the digest
+	if isNotFound(err) {
+		return "", nil
+	}
+	return m.digest(), err
 }
 
 // putManifest writes a manifest whose blobs are there.

@@ -49,6 +49,9 @@ func ViewOf(ref string) (repo, tag string, err error) {
 		return "", "", fmt.Errorf("reference %q has no tag", ref)
 	}
 	domain, path := reference.Domain(named), reference.Path(named)
+	if domain == "" { // as of a.b__c/d, which docker takes and can't push
+		return "", "", fmt.Errorf("reference %q names no registry", ref)
+	}
 	if domain == hub {
 		return hubRepo(path), tagged.Tag(), nil
 	}

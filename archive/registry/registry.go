@@ -91,12 +91,12 @@ type Store struct {
 	uploads chan struct{}      // slots
 	once    singleflight.Group // of blobs on their way
 
-	mu       sync.Mutex
-	opened   map[digest.Digest]bool   // blobs that this process has read
-	written  map[string]manifest      // of records, by name
-	shown    map[string]digest.Digest // views that are in line with the records
-	mounted  map[string]bool          // "repository@digest"
-	noDelete bool                     // the registry refuses to delete
+	mu      sync.Mutex
+	opened  map[digest.Digest]bool   // blobs that this process has read
+	written map[string]manifest      // of records, by name
+	shown   map[string]digest.Digest // views that are in line with the records
+	mounted map[string]bool          // "repository@digest"
+	hidden  map[string]bool          // forgotten records, by name, whose views are taken back
 }
 
 var _ archive.Storage = (*Store)(nil)
@@ -144,7 +144,7 @@ func newStore(at Location, opts Options) (*Store, error) {
 	}
 	return &Store{at: at, conn: conn, temp: tempDir(opts.Temp), uploads: make(chan struct{}, maxUploads),
 		opened: map[digest.Digest]bool{}, written: map[string]manifest{},
-		shown: map[string]digest.Digest{}, mounted: map[string]bool{}}, nil
+		shown: map[string]digest.Digest{}, mounted: map[string]bool{}, hidden: map[string]bool{}}, nil
 }
 
 // truth is the repository of the archive itself.

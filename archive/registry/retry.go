@@ -54,13 +54,24 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		again, repeatable := repeat(req)
 		if !repeatable || !t.pause(ctx, time.Since(began), resp) {
-			return resp, err
+			return unlessCancelled(ctx, resp, err)
 		}
 		if resp != nil {
 			drain(resp)
 		}
 		req = again
 	}
+}
+
+// unlessCancelled returns what a request came to, or that its context has ended.
+func unlessCancelled(ctx context.Context, resp *http.Response, err error) (*http.Response, error) {
+	if ctx.Err() == nil {
+		return resp, err
+	}
+	if resp != nil {
+		resp.Body.Close()
+	}
+	return nil, ctx.Err()
 }
 
 // repeat returns a request with its body from the start, where that can be had.

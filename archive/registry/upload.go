@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (u *upload) run(ctx context.Context) error {
 			lost = 0
 		}
 		if !u.trial.pause(ctx, lost, answer) {
-			return u.s.conn.explain(err)
+			return cmp.Or(ctx.Err(), u.s.conn.explain(err))
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *Store) Refresh(ctx context.Context, read func(context.Context) (*archiv
 		if err != nil {
 			return fmt.Errorf("renewing what other tools pull: %w", err)
 		}
-		if err := s.show(ctx, catalog); err != nil {
+		if err := errors.Join(s.hide(ctx, catalog), s.show(ctx, catalog)); err != nil {
 			return fmt.Errorf("renewing what other tools pull: %w", err)
 		}
 		before := len(catalog.Records)
@@ -50,31 +50,76 @@ func (s *Store) Refresh(ctx context.Context, read func(context.Context) (*archiv
 // show pushes the views that are not there, one after another in each
 // repository: the tag of referrers is read, changed and written there.
 func (s *Store) show(ctx context.Context, catalog *archive.Catalog) error {
-	byRepo := map[string][]view{}
-	for _, v := range s.views(catalog) {
-		byRepo[v.repo.String()] = append(byRepo[v.repo.String()], v)
+	var failed failures
+	views := s.views(catalog)
+	behind := make([]bool, len(views))
+	err := failed.each(ctx, len(views), func(ctx context.Context, i int) (err error) {
+		behind[i], err = s.behind(ctx, views[i])
+		return wrap(views[i], err)
+	})
+	if err != nil {
+		return err
 	}
-	var mu sync.Mutex
-	var failed []error
+	repos, byRepo := []string{}, map[string][]view{}
+	for i, v := range views {
+		if !behind[i] {
+			continue
+		}
+		repo := v.repo.String()
+		if byRepo[repo] == nil {
+			repos = append(repos, repo)
+		}
+		byRepo[repo] = append(byRepo[repo], v)
+	}
+	err = failed.each(ctx, len(repos), func(ctx context.Context, i int) error {
+		for _, v := range byRepo[repos[i]] {
+			if err := failed.note(wrap(v, s.pushView(ctx, v))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, failed.all())
+}
+
+func wrap(v view, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%s: %w", v, err)
+	}
+	return err
+}
+
+// failures are what went wrong with some of many views.
+type failures struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// note keeps an error for later, or returns it where there is no going on: a
+// registry that does not answer won't do so for the next view.
+func (f *failures) note(err error) error {
+	if err == nil {
+		return nil
+	}
+	if status(err) == 0 && !errors.Is(err, errForeign) {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errs = append(f.errs, err)
+	return nil
+}
+
+func (f *failures) all() error { return errors.Join(f.errs...) }
+
+// each calls do for 0 to n-1, several at a time.
+func (f *failures) each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxRequests)
-	for _, views := range byRepo {
-		g.Go(func() error {
-			for _, v := range views {
-				err := s.showOne(ctx, v)
-				if away := err != nil && status(err) == 0 && !errors.Is(err, errForeign); away {
-					return fmt.Errorf("%s: %w", v, err) // no other will fare better
-				}
-				if err != nil {
-					mu.Lock()
-					failed = append(failed, fmt.Errorf("%s: %w", v, err))
-					mu.Unlock()
-				}
-			}
-			return nil
-		})
+	for i := range n {
+		g.Go(func() error { return f.note(do(ctx, i)) })
 	}
-	return errors.Join(g.Wait(), errors.Join(failed...))
+	return g.Wait()
 }
 
 // views are the newest record of each reference, and of each image that has
@@ -100,29 +145,32 @@ func (s *Store) views(catalog *archive.Catalog) []view {
 // errForeign protects what somebody else has pushed.
 var errForeign = errors.New("there is an image of that name which is not from this archive; it was left as it is")
 
-func (s *Store) showOne(ctx context.Context, v view) error {
+// behind reports whether a view has to be pushed.
+func (s *Store) behind(ctx context.Context, v view) (bool, error) {
 	s.mu.Lock()
 	done := s.shown[v.String()] == v.record.View.Digest
 	s.mu.Unlock()
 	if done {
-		return nil
+		return false, nil
 	}
 	now, err := s.headManifest(ctx, v.repo.Tag(v.tag))
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return false, err
+	case now == v.record.View.Digest:
+		s.showing(v)
+		return false, nil
+	case now != "" && !s.ours(ctx, now):
+		return false, errForeign
 	}
-	if now != v.record.View.Digest {
-		if now != "" && !s.ours(ctx, now) {
-			return errForeign
-		}
-		if err := s.pushView(ctx, v); err != nil {
-			return err
-		}
-	}
+	return true, nil
+}
+
+// showing notes that a view is in line with the records.
+func (s *Store) showing(v view) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.shown[v.String()] = v.record.View.Digest
-	s.mu.Unlock()
-	return nil
 }
 
 // ours reports whether a manifest is, or was, one of the archive.
@@ -141,7 +189,11 @@ func (s *Store) pushView(ctx context.Context, v view) error {
 	if err := s.pushReferrer(ctx, v); err != nil {
 		return fmt.Errorf("its record: %w", err)
 	}
-	return s.putManifest(ctx, v.repo.Tag(v.tag), m)
+	if err := s.putManifest(ctx, v.repo.Tag(v.tag), m); err != nil {
+		return err
+	}
+	s.showing(v)
+	return nil
 }
 
 // pushParts pushes what a manifest or index leads to, and returns the manifest

@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
+		a.serveCommand(),
 		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),
 		a.versionCommand(), a.helpCommand()}
 }

@@ -66,7 +66,7 @@ func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(place.path), c.Bool("all")), "\n"))
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(place.String()), c.Bool("all")), "\n"))
 	return err
 }
 

@@ -21,8 +21,8 @@ func registryFlags() []cli.Flag {
 // verifyFlag says what an image's removal rests on where the archive is far.
 func verifyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "verify", Value: "read", DefaultText: "read",
-		Usage: "how to prove what a registry holds: `HOW` is read, or head\n" +
-			"With head its word for each blob and its size is enough, which spares reading all of it back; the archive notes that."}
+		Usage: "how to prove what a registry holds: `HOW` is read or head\n" +
+			"With read all of it is read back; with head its word for sizes is enough, and the archive notes that."}
 }
 
 // headOnly reads --verify.

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -50,8 +49,11 @@ func cmdRegistry(ts *testscript.TestScript, args []string) {
 // cmdRegistryKill ends the registry as a crash does.
 func cmdRegistryKill(ts *testscript.TestScript, _ []string) { arrange(ts).registry.Kill() }
 
-// cmdRegistryStart starts it again with what it had.
-func cmdRegistryStart(ts *testscript.TestScript, _ []string) {
+// cmdRegistryStart starts it again with what it had: registry-start [later].
+func cmdRegistryStart(ts *testscript.TestScript, args []string) {
+	if len(args) == 1 && args[0] == "later" {
+		time.Sleep(time.Second) // in which the command under test meets no registry
+	}
 	a := arrange(ts)
 	a.registry.Restart(a)
 }
@@ -64,9 +66,4 @@ func patience() time.Duration {
 		panic(err)
 	}
 	return d
-}
-
-// unpacksZstd reports whether an engine can pull layers in zstd: from 23 on.
-func unpacksZstd(version string) bool {
-	return !strings.HasPrefix(version, "20.") && !strings.HasPrefix(version, "1")
 }

@@ -62,6 +62,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"need":        positive(0, cmdNeed),
 	"days-pass":   positive(2, cmdDaysPass),
 	"podman":      positive(0, cmdPodman),
+	"free-port":   positive(1, cmdFreePort),
+	"listens":     positive(1, cmdListens),
+	"tls-pair":    positive(2, cmdTLSPair),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -253,7 +256,7 @@ func cmdFlipByte(ts *testscript.TestScript, args []string) {
 
 // cmdTidy fails if an archive has temporary files.
 func cmdTidy(ts *testscript.TestScript, args []string) {
-	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "tmp", "*"))
+	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*archprune", "tmp", "*"))
 	ts.Check(err)
 	if len(left) > 0 {
 		ts.Fatalf("temporary files are left: %q", left)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,9 +45,11 @@ type Registry struct {
 	opts   Options
 	dir    string
 	config string
-	cmd    *exec.Cmd
-	ended  chan struct{}
 	token  *tokenServer
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd // nil while it does not run
+	ended chan struct{}
 }
 
 // Start starts a registry, which ends with the test.
@@ -120,6 +123,8 @@ func (r *Registry) Restart(t testing.TB) {
 }
 
 func (r *Registry) start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.cmd != nil {
 		return nil
 	}
@@ -140,7 +145,7 @@ func (r *Registry) start() error {
 			return c.Close()
 		}
 	}
-	r.Kill()
+	r.kill()
 	said, _ := os.ReadFile(r.path("log"))
 	return fmt.Errorf("docker-registry does not answer at %s: %s", r.Addr, bytes.TrimSpace(said))
 }
@@ -168,6 +173,12 @@ func (r *Registry) run(cmd *exec.Cmd) error {
 
 // Kill ends the registry at once, as a crash does.
 func (r *Registry) Kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kill()
+}
+
+func (r *Registry) kill() {
 	if r.cmd == nil {
 		return
 	}
