@@ -167,7 +167,7 @@ func (a *assembly) classic(r *Record, img engine.Image) error {
 		r.Contents = []Contents{c}
 		return err
 	}
-	return fmt.Errorf("%w: its answer has no config %s", ErrIncomplete, img.ID)
+	return fmt.Errorf("%w: there is no config %s", ErrIncomplete, img.ID)
 }
 
 func (a *assembly) classicContents(config *file, names []string) (c Contents, err error) {
@@ -219,9 +219,6 @@ func (a *assembly) list(r *Record) {
 
 // settle looks at what became of the record's metadata blobs.
 func (a *assembly) settle(r *Record) error {
-	if r == nil {
-		return nil // it was refused, with its own error
-	}
 	for _, w := range a.writes {
 		if w.err != nil {
 			return w.err

@@ -78,7 +78,7 @@ type survey struct {
 	found     retention.Collection
 	purge     []*Record
 	waiting   []*Record
-	stale     []string // records that are gone, but not the mark that says so
+	stale     []string // records that are gone, but not the marks that say so
 }
 
 // survey looks what may go. Blobs are listed before records are read: a blob
@@ -113,7 +113,7 @@ func (a *Archive) survey(ctx context.Context, t retention.Terms) (survey, error)
 			s.waiting = append(s.waiting, r)
 		}
 	}
-	s.stale = catalog.stale()
+	s.stale = catalog.stale(t.Now.Add(-retention.DefaultMinAge - retention.ClockSlack))
 	return s, nil
 }
 
@@ -149,9 +149,9 @@ func (r *Record) blobDigests() []digest.Digest {
 	return all
 }
 
-// stale lists records that are forgotten and gone: whoever purged them was
-// interrupted.
-func (c *Catalog) stale() []string {
+// stale lists records that were gone before a time, and whose mark that they
+// are forgotten is not.
+func (c *Catalog) stale(before time.Time) []string {
 	there := map[string]bool{}
 	for _, r := range slices.Concat(c.Records, c.Forgotten) {
 		there[r.name] = true
@@ -161,7 +161,7 @@ func (c *Catalog) stale() []string {
 	}
 	var names []string
 	for name, marks := range c.Marks {
-		if _, ok := forgotten(marks)[name]; ok && !there[name] {
+		if m, ok := forgotten(marks)[name]; ok && !there[name] && m.Time.Before(before) {
 			names = append(names, name)
 		}
 	}
@@ -177,7 +177,7 @@ func (a *Archive) clearMarks(ctx context.Context, names []string) error {
 
 // purge removes forgotten records for good. When they are out of everybody's
 // reach it looks at their marks once more, and puts back what somebody has
-// brought back or pinned meanwhile. It returns the records that are gone.
+// remembered or pinned meanwhile. It returns the records that are gone.
 func (a *Archive) purge(ctx context.Context, records []*Record) ([]*Record, error) {
 	if len(records) == 0 {
 		return nil, nil
@@ -201,18 +201,22 @@ func (a *Archive) purge(ctx context.Context, records []*Record) ([]*Record, erro
 	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Record == nil })
 	ctx = context.WithoutCancel(ctx) // what was begun is ended
 	gone, err := a.putBackRemembered(ctx, entries)
-	return gone, errors.Join(failed, err, a.unmark(ctx, Forgotten, gone))
+	// The marks stay for a while, with a new time: another collector that is
+	// at the same records would take a missing mark for a record brought back.
+	_, marking := a.mark(ctx, Forgotten, gone)
+	return gone, errors.Join(failed, err, marking)
 }
 
-// putBackRemembered writes those records again that are no more forgotten, or
-// all where that can't be told, and returns the others.
+// putBackRemembered writes those records again that are no more forgotten, as
+// long as they have their blobs, or all where that can't be told. It returns
+// the others.
 func (a *Archive) putBackRemembered(ctx context.Context, entries []Entry) ([]*Record, error) {
 	marks, err := a.store.Marks(ctx)
 	still := forgotten(marks)
 	var back []Entry
 	var gone []*Record
 	for _, e := range entries {
-		if _, ok := still[e.Record.name]; ok && err == nil {
+		if _, ok := still[e.Record.name]; err == nil && (ok || !a.Holds(ctx, e.Record)) {
 			gone = append(gone, e.Record)
 		} else {
 			back = append(back, e)

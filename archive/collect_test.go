@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,8 +34,10 @@ type later struct {
 	by    time.Duration
 	since time.Time
 
-	beforeBlob, afterRecord func()
-	refuse                  error // to remove records
+	beforeBlob, beforeRecord, afterRecord func()
+
+	refuse error                     // to remove records
+	cutoff atomic.Pointer[time.Time] // that it was told last
 }
 
 func newLater(t testing.TB, f *archive.Archive, by time.Duration) (*archive.Archive, *later) {
@@ -82,6 +86,8 @@ func (l *later) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time
 	if l.beforeBlob != nil {
 		l.beforeBlob()
 	}
+	cutoff := after
+	l.cutoff.Store(&cutoff)
 	if after.After(l.since) {
 		after = l.since
 	}
@@ -91,6 +97,9 @@ func (l *later) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time
 func (l *later) RemoveRecord(ctx context.Context, r *archive.Record) error {
 	if l.refuse != nil {
 		return l.refuse
+	}
+	if l.beforeRecord != nil {
+		l.beforeRecord()
 	}
 	err := l.Storage.RemoveRecord(ctx, r)
 	if l.afterRecord != nil {
@@ -156,8 +165,22 @@ func TestCollectFreesWhatNothingNeeds(t *testing.T) {
 	checkCatalog(t, f, []string{"demo-api:2"}, []string{})
 	mustCheck(t, f, kept)
 	walkLayout(t, f.Location())
-	if marks, err := os.ReadDir(filepath.Join(f.Location(), "archprune/marks")); err != nil || len(marks) > 0 {
-		t.Errorf("marks are left: %v, %v", marks, err)
+	if age := l.at().Sub(*l.cutoff.Load()); age < 24*time.Hour || age > 25*time.Hour {
+		t.Errorf("blobs were to be %v old, want a day and some slack", age)
+	}
+	// The mark stays for a day, for the sake of other collectors.
+	for _, after := range []struct {
+		by    time.Duration
+		marks int
+	}{{23 * time.Hour, 1}, {26 * time.Hour, 0}} {
+		a, l := newLater(t, f, 8*24*time.Hour+after.by)
+		if _, err := a.Collect(t.Context(), l.terms(week)); err != nil {
+			t.Fatal(err)
+		}
+		marks, err := os.ReadDir(filepath.Join(f.Location(), "archprune/marks"))
+		if err != nil || len(marks) != after.marks {
+			t.Errorf("%v later there are %d marks, %v, want %d", after.by, len(marks), err, after.marks)
+		}
 	}
 }
 
@@ -272,6 +295,9 @@ func TestUntrustedRecordKeepsItsBlobs(t *testing.T) {
 		return nil
 	}}
 	a, l := laterWith(t, f, 30*24*time.Hour, distrust)
+	if plan, err := a.Collectable(t.Context(), l.terms(week)); err != nil || plan.Blobs != 3 {
+		t.Errorf("Collectable = %+v, %v", plan, err)
+	}
 	if got, err := a.Collect(t.Context(), l.terms(week)); err != nil || got.Blobs != 3 {
 		t.Errorf("Collect = %+v, %v", got, err)
 	}
@@ -345,14 +371,14 @@ func TestBlobChangesHands(t *testing.T) {
 			}
 		},
 		"written anew": func(t testing.TB, f *archive.Archive, d digest.Digest) {
-			data := mustRead(t, blobFile(f, d))
 			info, err := os.Stat(blobFile(f, d))
 			if err != nil {
 				t.Fatal(err)
 			}
+			read := time.Unix(info.Sys().(*syscall.Stat_t).Atim.Unix())
 			fresh := filepath.Join(t.TempDir(), "fresh")
-			mustWrite(t, fresh, data)
-			if err := errors.Join(os.Chtimes(fresh, info.ModTime(), info.ModTime()), os.Rename(fresh, blobFile(f, d))); err != nil {
+			mustWrite(t, fresh, mustRead(t, blobFile(f, d)))
+			if err := errors.Join(os.Chtimes(fresh, read, info.ModTime()), os.Rename(fresh, blobFile(f, d))); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -377,6 +403,11 @@ func TestBlobChangesHands(t *testing.T) {
 func TestRemoveBlob(t *testing.T) {
 	f, old, _, _ := two(t)
 	d := old.Contents[0].Layers[1].Stored.Digest
+	unnamed := func(context.Context) (bool, error) { return false, nil }
+	n, err := archive.StorageOf(f).(archive.Collector).RemoveBlob(t.Context(), d, time.Now().Add(-time.Hour), unnamed)
+	if err != nil || n != 0 || !exists(blobFile(f, d)) {
+		t.Errorf("RemoveBlob of a blob written since = %d, %v", n, err)
+	}
 	if _, n, err := removeBlob(t, f, old, &hooked{}, true); err != nil || n != 0 {
 		t.Errorf("RemoveBlob of a named blob = %d, %v", n, err)
 	}
@@ -550,6 +581,25 @@ func TestTwoCollectors(t *testing.T) {
 	}
 	checkCatalog(t, f, []string{"demo-api:0"}, []string{})
 	mustCheck(t, f, records[0])
+}
+
+// TestPurgedMeanwhile: another collector is through with a record between two
+// looks of this one, which must not take that for a record brought back.
+func TestPurgedMeanwhile(t *testing.T) {
+	f, old, kept, _ := two(t)
+	mustForget(t, f, old)
+	a, l := newLater(t, f, 30*24*time.Hour)
+	other, o := newLater(t, f, 30*24*time.Hour)
+	l.beforeRecord = func() {
+		if got, err := other.Collect(t.Context(), o.terms(week)); err != nil || len(got.Purged) != 1 {
+			t.Errorf("Collect = %+v, %v", got, err)
+		}
+	}
+	if _, err := a.Collect(t.Context(), l.terms(week)); err != nil {
+		t.Fatal(err)
+	}
+	checkCatalog(t, f, []string{"demo-api:2"}, []string{})
+	mustCheck(t, f, kept)
 }
 
 // TestSavingWhileCollecting: one process saves, forgets and saves again the

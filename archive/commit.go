@@ -16,7 +16,7 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 	var entries []Entry
 	var at []int // in results
 	for i, result := range results {
-		if result.Err != nil {
+		if result.Err != nil || result.Known {
 			continue
 		}
 		e, err := a.entry(result.Record)

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// copyBuffers are large, since layers are, and kept, since most blobs are not.
-var copyBuffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
+// largeBuffers are large, since layers are, and kept, since most blobs are not.
+var largeBuffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
 
 // copyAll copies in large steps, whatever short cuts the two offer.
 func copyAll(dst io.Writer, src io.Reader) (int64, error) {
-	buf := copyBuffers.Get().(*[1 << 20]byte)
-	defer copyBuffers.Put(buf)
+	buf := largeBuffers.Get().(*[1 << 20]byte)
+	defer largeBuffers.Put(buf)
 	return io.CopyBuffer(onlyWriter{dst}, onlyReader{src}, buf[:])
 }
 

@@ -21,8 +21,9 @@ var (
 	ErrBadRecord = errors.New("a record can't be read")
 	// ErrUntrusted means that [Options].Trust refused a record.
 	ErrUntrusted = errors.New("not trusted")
-	// ErrIncomplete means that an engine did not give an image whole.
-	ErrIncomplete = errors.New("the engine did not give the image whole")
+	// ErrIncomplete means that an engine or a tarball did not give an image
+	// whole.
+	ErrIncomplete = errors.New("the image did not come whole")
 )
 
 // DamageError means that blobs in the archive are not what they should be.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/archprune/archprune/internal/digestio"
 )
 
@@ -32,6 +34,26 @@ func (l *Load) WriteZstd(ctx context.Context, w io.Writer, progress func(int64))
 	}
 	e.pending.Write(make([]byte, trailer))
 	return e.flush()
+}
+
+// WriteGzip sends the same tar as Write, compressed with gzip. Progress, where
+// not nil, is told the bytes of layers as they go.
+func (l *Load) WriteGzip(ctx context.Context, w io.Writer, progress func(int64)) error {
+	zw := gzip.NewWriter(w)
+	if err := l.Write(ctx, zw, progress); err != nil {
+		return err
+	}
+	return zw.Close()
+}
+
+// Stored is how many bytes the archive has of what the tar holds: about the
+// size of what WriteZstd writes.
+func (l *Load) Stored() int64 {
+	var bytes int64
+	for _, b := range l.content {
+		bytes += b.stored.Size
+	}
+	return bytes
 }
 
 // exporter writes zstd frames. The parts of the tar that are ours gather in
@@ -81,7 +103,7 @@ func (e *exporter) content(ctx context.Context, b tarBlob) error {
 	in := newPeeker(stored)
 	kind := sniff(in.head())
 	if b.digest != b.stored.Digest && kind == formZstd {
-		_, err := io.CopyBuffer(e.w, onlyReader{in}, make([]byte, 1<<20))
+		_, _, err := copyAhead(e.w, in)
 		return err
 	}
 	var plain io.Reader = in
@@ -94,9 +116,12 @@ func (e *exporter) content(ctx context.Context, b tarBlob) error {
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
 	frames := e.c.writer(e.w, b.size)
-	_, err = io.CopyBuffer(frames, onlyReader{plain}, make([]byte, 1<<20))
+	_, failed, err := copyAhead(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
+	}
+	if failed {
+		return unreadable(ctx, b.stored.Digest, err)
 	}
 	return err
 }

@@ -68,7 +68,7 @@ func (p folderPlace) change(t testing.TB, name string, change archivetest.Change
 // Leftovers are temporary files, and signatures of no record.
 func (p folderPlace) Leftovers(t testing.TB) []string {
 	t.Helper()
-	left := p.list(t, "archprune/tmp/*")
+	left := append(p.list(t, "archprune/tmp/*"), p.list(t, "archprune/tmp/*/*")...)
 	for _, name := range p.list(t, "archprune/records/*.sig") {
 		if _, err := os.Stat(filepath.Join(p.path, strings.TrimSuffix(name, ".sig"))); err != nil {
 			left = append(left, name)

@@ -24,12 +24,11 @@ func (a *Archive) Pin(ctx context.Context, records ...*Record) error {
 	if _, err := a.mark(ctx, Pinned, records); err != nil {
 		return err
 	}
-	// A pin is stronger than what another host may be noting now. What it has
-	// noted before must not come into force when the pin is taken away.
-	return errors.Join(a.unmark(ctx, Forgotten, records), a.present(ctx, records))
+	return a.present(ctx, records)
 }
 
-// Unpin takes pins back.
+// Unpin takes pins back. A pin is stronger than what others note meanwhile:
+// that must not come into force now.
 func (a *Archive) Unpin(ctx context.Context, records ...*Record) error {
 	if err := a.unmark(ctx, Forgotten, records); err != nil {
 		return err

@@ -29,6 +29,7 @@ const maxMetadataTotal = 64 << 20
 type Ingested struct {
 	Image  engine.Image
 	Record *Record // durable; nil where Err is not
+	Known  bool    // the archive had the record before
 	Err    error
 }
 
@@ -38,19 +39,21 @@ type Ingested struct {
 // hashed. An error of Ingest itself is about the stream and means that
 // nothing was archived; an image that did not come whole has its own error.
 func (a *Archive) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
-	in, err := a.receive(ctx, body)
+	in, err := a.receive(ctx, body, true)
 	if err != nil {
 		return nil, err
 	}
 	return in.archive(images, info)
 }
 
-// receive reads a tar of images to its end, and stores its layers.
-func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) {
+// receive reads a tar of images to its end, and stores its layers. Only an
+// engine calls a layer by the same alias each time.
+func (a *Archive) receive(ctx context.Context, body io.Reader, aliased bool) (*ingest, error) {
 	in, err := a.newIngest(ctx)
 	if err != nil {
 		return nil, err
 	}
+	in.aliased = aliased
 	streamErr := readSave(contextReader{ctx, body}, in.visit)
 	in.background.Wait() // its errors are kept with the files they are about
 	if streamErr != nil {
@@ -61,19 +64,32 @@ func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) 
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
-	results, assemblies := make([]Ingested, len(images)), make([]*assembly, len(images))
+	results := make([]Ingested, len(images))
 	for i, img := range images {
-		a := in.newAssembly()
-		results[i].Image, assemblies[i] = img, a
-		results[i].Record, results[i].Err = a.assemble(img, info)
+		results[i].Image = img
+	}
+	return results, in.record(results, info)
+}
+
+// record makes the records that results still lack.
+func (in *ingest) record(results []Ingested, info engine.Info) error {
+	assemblies := make([]*assembly, len(results))
+	for i, result := range results {
+		if result.Err == nil && !result.Known {
+			assemblies[i] = in.newAssembly()
+			results[i].Record, results[i].Err = assemblies[i].assemble(result.Image, info)
+		}
 	}
 	in.small.wait()
 	for i, a := range assemblies {
-		if err := a.settle(results[i].Record); err != nil && results[i].Err == nil {
+		if a == nil || results[i].Err != nil {
+			continue
+		}
+		if err := a.settle(results[i].Record); err != nil {
 			results[i].Record, results[i].Err = nil, err
 		}
 	}
-	return results, in.a.commit(in.ctx, results)
+	return in.a.commit(in.ctx, results)
 }
 
 // ingest is the state of reading one save.
@@ -84,6 +100,7 @@ type ingest struct {
 	background *errgroup.Group
 	small      *smallBlobs
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
+	aliased    bool                      // names of layers may be aliases
 	aliases    map[string]digest.Digest
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
 	files      map[string]*file                     // by name in the tar
@@ -189,7 +206,7 @@ func (in *ingest) visit(h *tar.Header, r io.Reader) error {
 	}
 	file, err := in.read(name, h.Size, newPeeker(r))
 	if err != nil {
-		return fmt.Errorf("reading %q from the engine: %w", name, err)
+		return fmt.Errorf("reading %q: %w", name, err)
 	}
 	in.files[name] = file
 	return nil
@@ -242,7 +259,7 @@ func (in *ingest) claim(name string) (digest.Digest, string) {
 	}
 	alias, base := path.Split(name)
 	alias = strings.TrimSuffix(alias, "/")
-	if base != "layer.tar" || len(alias) != 64 {
+	if base != "layer.tar" || len(alias) != 64 || !in.aliased {
 		return "", ""
 	}
 	return in.aliases[alias], alias
@@ -355,7 +372,7 @@ func (in *ingest) lookup(name string) (*file, error) {
 		}
 		name = target
 	}
-	return nil, fmt.Errorf("%w: %q is missing in its answer", ErrIncomplete, name)
+	return nil, fmt.Errorf("%w: %q is missing", ErrIncomplete, name)
 }
 
 // has reports whether the stream had a blob of that digest.

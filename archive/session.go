@@ -62,7 +62,7 @@ func (f *folder) newSession() (*session, error) {
 }
 
 func (f *folder) trySession() (*session, error) {
-	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
+	dir := f.sessionDir()
 	if err := f.mkdir(dir); err != nil {
 		return nil, err
 	}
@@ -79,6 +79,11 @@ func (f *folder) trySession() (*session, error) {
 		return nil, errors.Join(errSwept, lock.Close())
 	}
 	return &session{fsys: f.fsys, dir: dir, mode: f.modes.file, lock: lock}, nil
+}
+
+// sessionDir is a new name for a session's folder.
+func (f *folder) sessionDir() string {
+	return filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
 }
 
 func lockOf(dir string) string { return filepath.Join(dir, "lock") }
@@ -122,12 +127,24 @@ func (f *folder) removeStranded(name string, e fs.DirEntry) error {
 	return f.clear(name)
 }
 
-// clear removes a session's folder, but no blob that lies there.
+// clear removes a session's folder, but no blob that lies there. It gives the
+// folder another name first: else a process that begins, or looks for what dead
+// runs left, makes its lock there while it is being removed.
 func (f *folder) clear(dir string) error {
-	if err := f.putBackAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+	away := f.sessionDir()
+	if err := os.Rename(dir, away); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another process is at it
+		}
 		return err
 	}
-	return os.RemoveAll(dir)
+	if err := f.putBackAll(away); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil // where it is not empty, another process has begun to clear it
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -41,6 +41,9 @@ missing() {
 	has umoci || echo umoci
 	has docker-registry || echo docker-registry
 	has ssh-keygen || echo openssh-client
+	has podman || echo podman
+	has bzip2 || echo bzip2
+	has xz || echo xz-utils
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 

@@ -26,10 +26,15 @@ type Place interface {
 	// ChangeMark does the same to a mark.
 	ChangeMark(t testing.TB, m archive.Mark, change Change)
 
-	// Leftovers lists what is there and should not be when nobody has the
-	// archive open: temporary files, and uploads that have not ended.
+	// Leftovers lists what should not be there when nobody has the archive
+	// open: temporary files, and uploads that have not ended.
 	Leftovers(t testing.TB) []string
 }
+
+// Stubborn is a [Place] whose storage keeps what it has of a blob, be it
+// damaged, when the blob is stored again. A save does not mend such damage; it
+// is to be seen all the same.
+type Stubborn interface{ KeepsDamage() }
 
 // Change makes of the bytes that are stored those to be stored instead; nil
 // means that nothing is.

@@ -92,7 +92,7 @@ func oddNames(t *testing.T, create kind) {
 	}
 	p := create(t)
 	h := other(t, p)
-	var images []Image
+	var images []ClassicImage
 	for _, name := range wanted {
 		images = append(images, NewImage(t, name, Layer(t, name)))
 	}
@@ -114,7 +114,7 @@ func untaggedImages(t *testing.T, create kind) {
 	two.RepoDigests = []string{"demo-api@" + two.ID.String()}
 	records := h.ingest(t, classic(t, one, two))
 	fresh := other(t, p)
-	for i, img := range []Image{one, two} {
+	for i, img := range []ClassicImage{one, two} {
 		r := fresh.find(t, img.ID.String())
 		if r.Name() != records[i].Name() || len(r.References) != 0 || !slices.Equal(r.RepoDigests, img.RepoDigests) {
 			t.Errorf("%s leads to %s named %v, %v", img.ID, r.Name(), r.References, r.RepoDigests)
@@ -128,6 +128,9 @@ func renamed(t *testing.T, create kind) {
 	h := other(t, p)
 	r, img := h.ingestOne(t, "demo-api:1", "one")
 	img.References = []string{"demo-api:1", "demo-api:stable", "registry.example.com/demo-api:1"}
+	if r.Covers(img, engine.Classic) {
+		t.Fatal("the old record covers the new names")
+	}
 	tick()
 	again, err := h.Rename(t.Context(), r, img, ClassicInfo)
 	if err != nil {
@@ -153,7 +156,7 @@ func renamed(t *testing.T, create kind) {
 func manyRecords(t *testing.T, create kind) {
 	const n = 300
 	layer := Layer(t, "shared")
-	var images []Image
+	var images []ClassicImage
 	for i := range n {
 		images = append(images, NewImage(t, fmt.Sprintf("demo-%d:%d", i%7, i), layer))
 	}

@@ -195,11 +195,9 @@ func exportComesBack(t *testing.T, create kind) {
 			if len(records) != 1 {
 				t.Fatalf("%d images were imported", len(records))
 			}
-			if name != "containerd, plain layers" { // whose manifest.json is all that a tarball has
-				sameImage(t, records[0], r)
-			}
-			if records[0].ConfigDigest() != r.ConfigDigest() || !slices.Equal(records[0].References, r.References) {
-				t.Errorf("%s named %v came back as %s named %v", r.ConfigDigest(), r.References, records[0].ConfigDigest(), records[0].References)
+			sameImage(t, records[0], r)
+			if !slices.Equal(records[0].References, r.References) {
+				t.Errorf("an image named %v came back named %v", r.References, records[0].References)
 			}
 			if err := other(t, there).Check(t.Context(), records[0], nil); err != nil {
 				t.Errorf("Check: %v", err)

@@ -52,7 +52,7 @@ type save struct {
 	info   engine.Info
 }
 
-func classic(t testing.TB, images ...Image) save {
+func classic(t testing.TB, images ...ClassicImage) save {
 	t.Helper()
 	s := save{stream: ClassicSave(t, images...), info: ClassicInfo}
 	for _, img := range images {
@@ -61,27 +61,27 @@ func classic(t testing.TB, images ...Image) save {
 	return s
 }
 
-func old(t testing.TB, images ...Image) save {
+func old(t testing.TB, images ...ClassicImage) save {
 	t.Helper()
 	s := classic(t, images...)
 	s.stream = OldSave(t, images...)
 	return s
 }
 
-func containerd(t testing.TB, mediaType string, images ...Image) save {
+func containerd(t testing.TB, mediaType string, images ...ClassicImage) save {
 	t.Helper()
 	s := save{info: ContainerdInfo}
 	var stored []StoreImage
 	for _, img := range images {
 		stored = append(stored, NewStoreImage(t, img, mediaType))
-		s.images = append(s.images, stored[len(stored)-1].Image.Image)
+		s.images = append(s.images, stored[len(stored)-1].Image)
 	}
 	s.stream = ContainerdSave(t, stored...)
 	return s
 }
 
 // forms are the images in each form in which an engine sends them.
-func forms(t testing.TB, images ...Image) map[string]save {
+func forms(t testing.TB, images ...ClassicImage) map[string]save {
 	t.Helper()
 	return map[string]save{
 		"graph driver before 25":   old(t, images...),

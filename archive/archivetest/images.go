@@ -16,15 +16,15 @@ import (
 	"github.com/archprune/archprune/engine"
 )
 
-// Image is an image as a classic store has it.
-type Image struct {
+// ClassicImage is an image as a classic store has it.
+type ClassicImage struct {
 	engine.Image
 	Config []byte
 	Layers [][]byte // uncompressed tars, lowest first
 }
 
 // NewImage makes an image of these layers. An empty name makes it untagged.
-func NewImage(t testing.TB, name string, layers ...[]byte) Image {
+func NewImage(t testing.TB, name string, layers ...[]byte) ClassicImage {
 	t.Helper()
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	config := ocispec.Image{Created: &created, Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}}
@@ -33,7 +33,7 @@ func NewImage(t testing.TB, name string, layers ...[]byte) Image {
 	for _, l := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(l))
 	}
-	img := Image{Config: JSON(t, config), Layers: layers}
+	img := ClassicImage{Config: JSON(t, config), Layers: layers}
 	img.Image = engine.Image{ID: digest.FromBytes(img.Config), DiffIDs: config.RootFS.DiffIDs,
 		Created: created, Platform: "linux/amd64", Labels: config.Config.Labels}
 	if name != "" {
@@ -62,18 +62,18 @@ func Layer(t testing.TB, content string) []byte {
 // StoreImage is an image as a containerd store has it: with a manifest, whose
 // digest is its ID.
 type StoreImage struct {
-	Image
+	ClassicImage
 	Manifest []byte
 	Blobs    [][]byte // layers as they are stored
 }
 
 // NewStoreImage puts an image into a containerd store, with layers of that
 // media type.
-func NewStoreImage(t testing.TB, img Image, mediaType string) StoreImage {
+func NewStoreImage(t testing.TB, img ClassicImage, mediaType string) StoreImage {
 	t.Helper()
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: Descriptor(ocispec.MediaTypeImageConfig, img.Config)}
-	stored := StoreImage{Image: img}
+	stored := StoreImage{ClassicImage: img}
 	for _, l := range img.Layers {
 		blob := packed(t, l, mediaType)
 		m.Layers = append(m.Layers, Descriptor(mediaType, blob))

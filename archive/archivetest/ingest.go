@@ -1,6 +1,7 @@
 package archivetest
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -24,6 +25,7 @@ var ingestTests = []test{
 	{"a large layer streams through", largeLayer},
 	{"a stream that breaks off", brokenStream},
 	{"cancelled in the middle", cancelledIngest},
+	{"cancelled before a layer that has no end", cancelledEndless},
 	{"one bad image spoils no other", oneBadImage},
 	{"other content under the name of a known layer", falseName},
 	{"other layers than the engine reports", otherLayers},
@@ -114,7 +116,7 @@ func keepsBytes(t *testing.T, create kind) {
 		t.Run(mediaType, func(t *testing.T) {
 			img := NewStoreImage(t, NewImage(t, "demo-api:1", Layer(t, "base"), Layer(t, "one")), mediaType)
 			p := create(t)
-			r := other(t, p).ingest(t, save{ContainerdSave(t, img), []engine.Image{img.Image.Image}, ContainerdInfo})[0]
+			r := other(t, p).ingest(t, save{ContainerdSave(t, img), []engine.Image{img.Image}, ContainerdInfo})[0]
 			if r.View.Digest != img.ID {
 				t.Errorf("other tools see manifest %s, want the original %s", r.View.Digest, img.ID)
 			}
@@ -141,7 +143,7 @@ func absentPlatform(t *testing.T, create kind) {
 	attached.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	index := JSON(t, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{
 		Descriptor(ocispec.MediaTypeImageManifest, here.Manifest), Descriptor(ocispec.MediaTypeImageManifest, absent.Manifest), attached}})
-	img := here.Image.Image
+	img := here.Image
 	img.ID = digest.FromBytes(index)
 	content := [][]byte{index, here.Manifest, here.Config, here.Blobs[0], attestation, statement}
 	s := NewStream(t)
@@ -248,10 +250,10 @@ func fails(t *testing.T, create kind, ctx context.Context, stream io.Reader, s s
 }
 
 // twoImages have layers of some length, so that a stream can end within them.
-func twoImages(t testing.TB) []Image {
+func twoImages(t testing.TB) []ClassicImage {
 	t.Helper()
 	base := noise(1, 600<<10)
-	return []Image{NewImage(t, "demo-api:1", base, noise(2, 200<<10)), NewImage(t, "demo-api:2", base, noise(3, 200<<10))}
+	return []ClassicImage{NewImage(t, "demo-api:1", base, noise(2, 200<<10)), NewImage(t, "demo-api:2", base, noise(3, 200<<10))}
 }
 
 func brokenStream(t *testing.T, create kind) {
@@ -293,6 +295,38 @@ func cancelledIngest(t *testing.T, create kind) {
 			})
 		}
 	}
+}
+
+// cancelledEndless: an interrupted run does not read to the end of a stream.
+func cancelledEndless(t *testing.T, create kind) {
+	var head bytes.Buffer
+	if err := tar.NewWriter(&head).WriteHeader(&tar.Header{Name: "blobs/sha256/" + digest.FromString("x").Encoded(), Typeflag: tar.TypeReg, Size: 1 << 40}); err != nil {
+		t.Fatal(err)
+	}
+	p := create(t)
+	h := other(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	layer := &endless{data: noise(1, 1<<20), limit: 64 << 20}
+	stream := &cancelling{io.MultiReader(&head, layer), 5 << 20, cancel}
+	if _, err := h.Ingest(ctx, stream, nil, ClassicInfo); !errors.Is(err, context.Canceled) {
+		t.Errorf("Ingest: %v, want %v", err, context.Canceled)
+	}
+	tidy(t, p)
+}
+
+// endless ends with an error, for tests' sake.
+type endless struct {
+	data  []byte
+	limit int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	n := copy(b, e.data)
+	if e.limit -= n; e.limit < 0 {
+		return 0, errors.New("it reads on and on")
+	}
+	return n, nil
 }
 
 func oneBadImage(t *testing.T, create kind) {

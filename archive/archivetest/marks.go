@@ -106,8 +106,14 @@ func forgotten(t *testing.T, create kind) {
 			t.Errorf("Find = %s, want the one that is not forgotten", got.Name())
 		}
 	}
-	h.sound(t, newer, img) // within its grace period it is whole
+	if err := h.Check(t.Context(), newer, nil); err != nil {
+		t.Errorf("within its grace period it is not whole: %v", err)
+	}
+	if _, err := h.Verify(t.Context(), newer, img, newer.Store); err == nil {
+		t.Error("a receipt was given for what is on its way out")
+	}
 	h.unmark(t, m)
+	h.sound(t, newer, img)
 	if got := other(t, p).find(t, "demo-api:1"); got.Name() != newer.Name() {
 		t.Errorf("Find = %s, want the one that was brought back", got.Name())
 	}

@@ -17,6 +17,7 @@ import (
 var removalTests = []test{
 	{"of a record", removeRecord},
 	{"of a record with its signature", removeSigned},
+	{"knows the time", collector(collectorTime)},
 	{"lists every blob", collector(listBlobs)},
 	{"of a blob that nobody names", collector(removeBlob)},
 	{"of a blob that is not there", collector(removeUnknown)},
@@ -97,6 +98,25 @@ func unnamed(t testing.TB, h handle) ([]byte, archive.BlobInfo) {
 		t.Fatal(err)
 	}
 	return data, info
+}
+
+// collectorTime: what is used after a look at the clock counts as used after it,
+// and what was used before does not.
+func collectorTime(t *testing.T, _ *place, h handle, c archive.Collector) {
+	_, written := unnamed(t, h)
+	tick()
+	now, err := c.Now(t.Context())
+	if err != nil {
+		t.Fatalf("Now: %v", err)
+	}
+	tick()
+	if err := h.store.Touch(t.Context(), written.Digest); err != nil {
+		t.Fatal(err)
+	}
+	touched, err := h.store.Stat(t.Context(), written.Digest)
+	if err != nil || !written.Used.Before(now) || !touched.Used.After(now) {
+		t.Errorf("written at %s, then it was %s, then touched at %s, %v", written.Used, now, touched.Used, err)
+	}
 }
 
 func listBlobs(t *testing.T, p *place, h handle, c archive.Collector) {
@@ -231,8 +251,8 @@ func removeMeanwhile(t *testing.T, p *place, h handle, c archive.Collector) {
 				again, _ = writer.ingestOne(t, "a:1", "a")
 				return named, nil
 			})
-			if err != nil {
-				t.Errorf("RemoveBlob: %v", err)
+			if err != nil || again == nil {
+				t.Fatalf("RemoveBlob: %v; asked: %v", err, again != nil)
 			}
 			other(t, p).sound(t, again, img)
 		}

@@ -81,7 +81,7 @@ func unsignedRefused(t *testing.T, create kind) {
 			if len(c.Bad) != 1 || c.Bad[0].Name != bad.Name() || !errors.Is(c.Bad[0].Err, errUntrusted) {
 				t.Errorf("the catalog has %v as bad", c.Bad)
 			}
-			if r, err := c.Find("bad:1", time.Time{}); !errors.Is(err, archive.ErrBadRecord) || !errors.Is(err, errUntrusted) {
+			if r, err := c.Find("bad:1", time.Time{}); !errors.Is(err, archive.ErrUntrusted) || !errors.Is(err, errUntrusted) {
 				t.Errorf("Find = %v, %v", r, err)
 			}
 			if _, err := h.Verify(t.Context(), bad, badImg, bad.Store); !errors.Is(err, errUntrusted) {
@@ -114,7 +114,7 @@ func untrustedNewer(t *testing.T, create kind) {
 	tick()
 	signer(t, p, "mallory").ingestOne(t, "demo-api:1", "new")
 	c := truster(t, p, "alice").catalog(t)
-	if r, err := c.Find("demo-api:1", time.Time{}); !errors.Is(err, archive.ErrBadRecord) {
+	if r, err := c.Find("demo-api:1", time.Time{}); !errors.Is(err, archive.ErrUntrusted) {
 		t.Errorf("Find = %v, %v", r, err)
 	}
 	if r, err := c.Find("demo-api:1", older.Archived); err != nil || r.Name() != older.Name() {

@@ -180,6 +180,10 @@ func blobBeforePublish(t *testing.T, create kind) {
 func cancelBlob(t *testing.T, create kind) {
 	p := create(t)
 	h := other(t, p)
+	if err := h.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := p.Leftovers(t)
 	begun, err := h.store.Create(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +205,9 @@ func cancelBlob(t *testing.T, create kind) {
 	}
 	if _, err := h.store.Stat(t.Context(), digest.FromString("sealed")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Stat of a cancelled blob: %v", err)
+	}
+	if after := p.Leftovers(t); !slices.Equal(after, before) { // a run may be long
+		t.Errorf("there is %v, before it was %v", after, before)
 	}
 	tidy(t, p)
 }

@@ -83,7 +83,7 @@ type ManifestItem struct {
 
 // OldSave is what graph-driver engines before 25 send: layers under IDs that
 // are no digests, shared ones as links, manifest.json near the end.
-func OldSave(t testing.TB, images ...Image) []byte {
+func OldSave(t testing.TB, images ...ClassicImage) []byte {
 	t.Helper()
 	s := NewStream(t)
 	var items []ManifestItem
@@ -111,7 +111,7 @@ func OldSave(t testing.TB, images ...Image) []byte {
 }
 
 // ClassicSave is what graph-driver engines from 25 on send.
-func ClassicSave(t testing.TB, images ...Image) []byte {
+func ClassicSave(t testing.TB, images ...ClassicImage) []byte {
 	t.Helper()
 	s := NewStream(t)
 	var items []ManifestItem

@@ -23,6 +23,7 @@ var togetherTests = []test{
 	{"writers of the same image", sameImageAtOnce},
 	{"saves of one process", savesOfOneProcess},
 	{"another comes and goes during a save", comesAndGoes},
+	{"many begin at once", manyBegin},
 	{"a collector and writers", collector(collectorAndWriters)},
 }
 
@@ -32,7 +33,7 @@ func overlapping(t testing.TB, n int) []save {
 	base := noise(1, 300<<10)
 	saves := make([]save, n)
 	for i := range saves {
-		images := []Image{
+		images := []ClassicImage{
 			NewImage(t, fmt.Sprintf("demo-%d:1", i), base, noise(byte(2+i%2), 100<<10)),
 			NewImage(t, fmt.Sprintf("demo-%d:2", i), base, noise(byte(10+i), 100<<10)),
 		}
@@ -148,6 +149,46 @@ func savesOfOneProcess(t *testing.T, create kind) {
 	h := other(t, p)
 	allSound(t, p, saves, atOnce(t, saves, func(int) handle { return h }))
 	tidy(t, p)
+}
+
+// manyBegin: each clears away what dead runs left, and takes no other for dead.
+func manyBegin(t *testing.T, create kind) {
+	p := create(t)
+	var g sync.WaitGroup
+	for i := range 8 {
+		store := p.Open(t)
+		g.Go(func() {
+			for j := range 20 {
+				data := []byte(fmt.Sprintf("blob %d of %d", j, i))
+				if err := beginWriteEnd(t.Context(), store, data); err != nil {
+					t.Errorf("process %d, time %d: %v", i, j, err)
+				}
+			}
+		})
+	}
+	g.Wait()
+	tidy(t, p)
+}
+
+func beginWriteEnd(ctx context.Context, store archive.Storage, data []byte) error {
+	if err := store.Prepare(ctx); err != nil {
+		return fmt.Errorf("preparing: %w", err)
+	}
+	w, err := store.Create(ctx)
+	if err != nil {
+		return fmt.Errorf("Create: %w", err)
+	}
+	defer w.Cancel()
+	if _, err := w.Write(data); err != nil {
+		return fmt.Errorf("Write: %w", err)
+	}
+	if err := w.Seal(ctx); err != nil {
+		return fmt.Errorf("Seal: %w", err)
+	}
+	if _, _, err := w.Publish(ctx, blobOf(data)); err != nil {
+		return fmt.Errorf("Publish: %w", err)
+	}
+	return store.Close()
 }
 
 // comesAndGoes: a run that begins and ends while another is in the middle of a

@@ -35,7 +35,7 @@ func trusting(t testing.TB, ca string) http.RoundTripper {
 
 func newReader(data []byte) io.Reader { return bytes.NewReader(data) }
 
-func images(all ...archivetest.Image) []engine.Image {
+func images(all ...archivetest.ClassicImage) []engine.Image {
 	var list []engine.Image
 	for _, img := range all {
 		list = append(list, img.Image)

@@ -121,7 +121,7 @@ func TestDamageThatARegistryKeeps(t *testing.T) {
 }
 
 // try archives an image where that may fail.
-func try(t *testing.T, a *archive.Archive, img archivetest.Image) (*archive.Record, error) {
+func try(t *testing.T, a *archive.Archive, img archivetest.ClassicImage) (*archive.Record, error) {
 	t.Helper()
 	results, err := a.Ingest(t.Context(), newReader(archivetest.ClassicSave(t, img)), images(img), archivetest.ClassicInfo)
 	if err != nil {

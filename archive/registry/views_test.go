@@ -39,7 +39,7 @@ func open(t *testing.T, p *place) *archive.Archive {
 }
 
 // ingest archives an image of a classic store.
-func ingest(t *testing.T, a *archive.Archive, img archivetest.Image) *archive.Record {
+func ingest(t *testing.T, a *archive.Archive, img archivetest.ClassicImage) *archive.Record {
 	t.Helper()
 	return only(t, a, archivetest.ClassicSave(t, img), img.Image, archivetest.ClassicInfo)
 }
@@ -76,7 +76,7 @@ func TestViewsArePulled(t *testing.T) {
 	img.References = append(img.References, "ghcr.io/team/api:stable", "localhost:5000/api:1")
 	r := ingest(t, a, img)
 	stored := archivetest.NewStoreImage(t, archivetest.NewImage(t, "demo-web:1", archivetest.Layer(t, "web")), ocispec.MediaTypeImageLayerGzip)
-	web := only(t, a, archivetest.ContainerdSave(t, stored), stored.Image.Image, archivetest.ContainerdInfo)
+	web := only(t, a, archivetest.ContainerdSave(t, stored), stored.ClassicImage.Image, archivetest.ContainerdInfo)
 	untagged := ingest(t, a, archivetest.NewImage(t, "", archivetest.Layer(t, "nameless")))
 	for at, want := range map[string]*archive.Record{
 		"demo-api:2.3": r, "ghcr.io/team/api:stable": r, "localhost__5000/api:1": r, "demo-web:1": web,
@@ -342,7 +342,7 @@ func indexed(t *testing.T) ([]byte, engine.Image) {
 		d := archivetest.Descriptor(ocispec.MediaTypeImageManifest, stored.Manifest)
 		d.Platform = &ocispec.Platform{OS: "linux", Architecture: architecture}
 		index.Manifests = append(index.Manifests, d)
-		img = stored.Image.Image
+		img = stored.ClassicImage.Image
 	}
 	data := archivetest.JSON(t, index)
 	img.ID = digest.FromBytes(data)

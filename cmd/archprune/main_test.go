@@ -96,7 +96,7 @@ func TestScript(t *testing.T) {
 			case "classic":
 				return eng.Store == engine.Classic, nil
 			case "zstd":
-				return unpacksZstd(eng.Version), nil
+				return readsZstd(eng.Version), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -67,9 +66,4 @@ func patience() time.Duration {
 		panic(err)
 	}
 	return d
-}
-
-// unpacksZstd reports whether an engine can pull layers in zstd: from 23 on.
-func unpacksZstd(version string) bool {
-	return !strings.HasPrefix(version, "20.") && !strings.HasPrefix(version, "1")
 }

@@ -265,7 +265,7 @@ func (o *restoreReport) flush() {
 // worse keeps damage, or what is not trusted, as the reason for the exit code.
 func worse(before, err error) error {
 	var damaged *archive.DamageError
-	if errors.As(err, &damaged) || errors.Is(err, archive.ErrUntrusted) || errors.Is(before, errDamaged) {
+	if errors.As(err, &damaged) || errors.Is(err, archive.ErrUntrusted) || errors.Is(err, archive.ErrBadRecord) || errors.Is(before, errDamaged) {
 		return errDamaged
 	}
 	return errPartial

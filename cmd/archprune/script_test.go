@@ -26,8 +26,9 @@ import (
 // arranger arranges the engine of a script.
 type arranger struct {
 	sequential
-	eng  *enginetest.Engine
-	held *exec.Cmd // the command that the script held
+	eng    *enginetest.Engine
+	held   *exec.Cmd // the command that the script held
+	podman string    // folder of podman's storage
 
 	registry *registrytest.Registry
 }
@@ -60,6 +61,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"json":        positive(1, cmdJSON),
 	"need":        positive(0, cmdNeed),
 	"days-pass":   positive(2, cmdDaysPass),
+	"podman":      positive(0, cmdPodman),
+	"free-port":   positive(1, cmdFreePort),
+	"listens":     positive(1, cmdListens),
+	"tls-pair":    positive(2, cmdTLSPair),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -325,6 +330,26 @@ func cmdDaysPass(ts *testscript.TestScript, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(name, data, 0o600))
 	}
+}
+
+// cmdPodman runs podman on storage of the script's own, in a folder of its own:
+// podman takes no long names there.
+func cmdPodman(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	cmdNeed(ts, []string{"podman"})
+	if a.podman == "" {
+		dir, err := os.MkdirTemp("", "podman")
+		ts.Check(err)
+		a.podman = dir
+		a.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				a.Error(err)
+			}
+		})
+	}
+	in := func(name string) string { return filepath.Join(a.podman, name) }
+	ts.Check(ts.Exec("podman", append([]string{"--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
+		"--storage-driver", "vfs", "--events-backend", "none"}, args...)...))
 }
 
 // volatile is what differs from run to run and from engine to engine.
