@@ -179,6 +179,26 @@ func (c *Catalog) Content(img engine.Image, store engine.StoreKind) (*Record, bo
 	return nil, false
 }
 
+// Retime gives images of a graph-driver engine back when they were last tagged,
+// where a push has lent them a name since: that was no work on the image.
+func (c *Catalog) Retime(images []engine.Image) {
+	type lent struct {
+		id   digest.Digest
+		when int64
+	}
+	before := map[lent]time.Time{}
+	for _, r := range slices.Concat(c.Records, c.Forgotten) {
+		if !r.LentName.IsZero() {
+			before[lent{r.ImageID, r.LentName.UnixNano()}] = r.LastTagged
+		}
+	}
+	for i, img := range images {
+		if was, ok := before[lent{img.ID, img.LastTagged.UnixNano()}]; ok {
+			images[i].LastTagged = was
+		}
+	}
+}
+
 // Find returns the record that a person means by wanted: a reference (its
 // newest record, or with a time the newest of then), a digest name, an image
 // ID, or the first digits of one. The error is a [*NotFoundError] or says that

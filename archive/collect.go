@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,8 +51,13 @@ func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, er
 	if err != nil {
 		return Collected{}, err
 	}
-	done := Collected{Waiting: s.waiting, Elsewhere: s.collector == nil}
-	if done.Purged, err = a.purge(ctx, s.purge); err != nil {
+	done := Collected{Waiting: s.waiting, Elsewhere: a.freesElsewhere()}
+	own := a.ownFiles(ctx, s.purge)
+	done.Purged, err = a.purge(ctx, s.purge)
+	for _, r := range done.Purged {
+		done.Freed += own[r.name]
+	}
+	if err != nil {
 		return done, err
 	}
 	if s.collector == nil {
@@ -68,8 +74,33 @@ func (a *Archive) Collectable(ctx context.Context, t retention.Terms) (Collected
 	if err != nil {
 		return Collected{}, err
 	}
-	return Collected{Purged: s.purge, Waiting: s.waiting, Blobs: len(s.found.Delete), Freed: s.found.Size(),
-		Young: s.found.Young, Elsewhere: s.collector == nil}, nil
+	would := Collected{Purged: s.purge, Waiting: s.waiting, Blobs: len(s.found.Delete), Freed: s.found.Size(),
+		Young: s.found.Young, Elsewhere: a.freesElsewhere()}
+	for _, bytes := range a.ownFiles(ctx, s.purge) {
+		would.Freed += bytes
+	}
+	return would, nil
+}
+
+// freesElsewhere reports whether space is freed neither by removing blobs nor
+// with a record's own file.
+func (a *Archive) freesElsewhere() bool {
+	_, collector := a.store.(Collector)
+	_, own := a.store.(SelfContained)
+	return !collector && !own
+}
+
+// ownFiles tells, by record, what the removal of its own file frees.
+func (a *Archive) ownFiles(ctx context.Context, records []*Record) map[string]int64 {
+	bytes := map[string]int64{}
+	for _, r := range records {
+		if path, ok := a.File(ctx, r); ok {
+			if info, err := os.Stat(path); err == nil {
+				bytes[r.name] = onDisk(info)
+			}
+		}
+	}
+	return bytes
 }
 
 // survey is what may go from an archive.

@@ -40,6 +40,9 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 
 // entry is a record as it is kept. It is read again as a reader would.
 func (a *Archive) entry(r *Record) (Entry, error) {
+	if _, own := a.store.(SelfContained); own {
+		r.Sizes.Added = r.Sizes.Stored // whatever other files have
+	}
 	data, err := r.encode()
 	if err == nil {
 		_, err = decodeRecord(r.name, data)
@@ -83,6 +86,7 @@ func (a *Archive) Rename(ctx context.Context, r *Record, img engine.Image, info 
 	}
 	renamed := a.newRecord(img, info)
 	renamed.Target, renamed.View, renamed.Contents, renamed.Blobs = r.Target, r.View, r.Contents, r.Blobs
+	renamed.LentName = r.LentName
 	renamed.Sizes = Sizes{Unpacked: r.Sizes.Unpacked, Stored: r.Sizes.Stored}
 	for _, b := range r.Blobs {
 		if err := a.store.Touch(ctx, b.Digest); err != nil {

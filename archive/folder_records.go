@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/archprune/archprune/internal/durable"
 )
 
 const (
@@ -210,72 +207,4 @@ func (f *folder) sweepSignatures() error {
 		}
 	}
 	return nil
-}
-
-func (f *folder) markPath(m Mark) string {
-	return filepath.Join(f.path, marksDir, string(m.Kind)+"-"+m.Record+".json")
-}
-
-// Marks implements [Storage]. A mark that can't be read counts from the time
-// of its file: it must neither be lost nor hide others.
-func (f *folder) Marks(context.Context) ([]Mark, error) {
-	entries, err := os.ReadDir(f.join(marksDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var marks []Mark
-	for _, e := range entries {
-		m, ok := markOf(e.Name())
-		if !ok {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(f.join(marksDir), e.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		var read Mark
-		if err == nil && json.Unmarshal(data, &read) == nil {
-			m.Time, m.Host = read.Time, read.Host
-		} else if info, err := e.Info(); err == nil {
-			m.Time = info.ModTime()
-		} else {
-			m.Time = time.Now()
-		}
-		marks = append(marks, m)
-	}
-	return marks, nil
-}
-
-func markOf(file string) (Mark, bool) {
-	kind, record, ok := strings.Cut(strings.TrimSuffix(file, ".json"), "-")
-	m := Mark{Kind: MarkKind(kind), Record: record}
-	return m, ok && (m.Kind == Pinned || m.Kind == Forgotten)
-}
-
-func (f *folder) Mark(_ context.Context, m Mark) error {
-	s, err := f.writing()
-	if err != nil {
-		return err
-	}
-	if err := f.mkdir(f.join(marksDir)); err != nil {
-		return err
-	}
-	data, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(f.fsys, s.temp(), f.markPath(m), append(data, '\n'), f.modes.file)
-}
-
-func (f *folder) Unmark(_ context.Context, m Mark) error {
-	if err := f.fsys.Remove(f.markPath(m)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	return f.fsys.SyncDir(f.join(marksDir))
 }

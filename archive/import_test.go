@@ -55,32 +55,6 @@ func TestImportTakesEveryFormOfTarball(t *testing.T) {
 	}
 }
 
-// TestExportComesBack through a file, for both kinds of store.
-func TestExportComesBack(t *testing.T) {
-	plain := newTestImage(t, "demo-api:1", layerTar(t, "base"), layerTar(t, "one"))
-	zipped, unzipped := newStoreImage(t, plain, true), newStoreImage(t, plain, false)
-	f := newFolder(t)
-	for _, r := range []*archive.Record{
-		mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0],
-		mustIngest(t, f, containerdSave(t, zipped), containerdInfo, zipped.Image)[0],
-		mustIngest(t, f, containerdSave(t, unzipped), containerdInfo, unzipped.Image)[0],
-	} {
-		load, err := f.Load(context.Background(), r, r.Store, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		load.Names = r.References
-		var file bytes.Buffer
-		if err := load.WriteZstd(context.Background(), &file, nil); err != nil {
-			t.Fatal(err)
-		}
-		back := mustImport(t, newFolder(t), file.Bytes())[0]
-		if back.ImageID != r.ImageID || back.Store != r.Store || !slices.Equal(back.References, r.References) {
-			t.Errorf("%s of a %s store came back as %s of a %s store, named %v", r.ImageID, r.Store, back.ImageID, back.Store, back.References)
-		}
-	}
-}
-
 // TestLayoutComesBack: an OCI archive knows an image by its manifest.
 func TestLayoutComesBack(t *testing.T) {
 	plain := newTestImage(t, "demo-api:1", layerTar(t, "base"), layerTar(t, "one"))

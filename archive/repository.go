@@ -11,14 +11,14 @@ import (
 // In a registry a repository's name has no host and only small letters. A host
 // of an archived name becomes its first part: as it is where it may stand
 // there, with __ for the colon of its port, or, where it has other characters
-// still (an IPv6 address, capitals), as hex_ and its bytes in hexadecimal.
+// still (an IPv6 address, capitals), as its bytes in hexadecimal and __x.
 var (
 	plainHost  = regexp.MustCompile(`^[a-z0-9]+(?:[.-][a-z0-9]+|-+[a-z0-9]+)*$`)
 	portedHost = regexp.MustCompile(`^([a-z0-9]+(?:[.-][a-z0-9]+|-+[a-z0-9]+)*)__([0-9]+)$`)
 )
 
 const (
-	hexHost = "hex_"
+	hexHost = "__x"
 	hubHost = "docker.io"
 )
 
@@ -43,8 +43,8 @@ func RepositoryOf(ref string) (repo, tag string, ok bool) {
 		return hostPart(host) + "/" + path, tag, true
 	}
 	familiar := reference.FamiliarName(named)
-	if first, _, ok := strings.Cut(familiar, "/"); ok && hostOf(first) != first {
-		return hubHost + "/" + path, tag, true // it looks like a host of the forms above
+	if back, err := reference.ParseNormalizedNamed(withHost(familiar)); err != nil || back.Name() != named.Name() {
+		return hubHost + "/" + path, tag, true // its first part looks like a host
 	}
 	return familiar, tag, true
 }
@@ -52,10 +52,7 @@ func RepositoryOf(ref string) (repo, tag string, ok bool) {
 // ReferenceOf is the other direction: the familiar reference for a repository
 // as RepositoryOf names it, with that tag or, where tag is empty, without one.
 func ReferenceOf(repo, tag string) (ref string, ok bool) {
-	if first, path, ok := strings.Cut(repo, "/"); ok {
-		repo = hostOf(first) + "/" + path
-	}
-	named, err := reference.ParseNormalizedNamed(repo)
+	named, err := reference.ParseNormalizedNamed(withHost(repo))
 	if err != nil || !reference.IsNameOnly(named) {
 		return "", false
 	}
@@ -67,12 +64,20 @@ func ReferenceOf(repo, tag string) (ref string, ok bool) {
 	return reference.FamiliarString(named), true
 }
 
+// withHost is a repository's name with the host that its first part stands for.
+func withHost(repo string) string {
+	if first, path, ok := strings.Cut(repo, "/"); ok {
+		return hostOf(first) + "/" + path
+	}
+	return repo
+}
+
 // hostPart is a host as the first part of a repository's name.
 func hostPart(host string) string {
 	name, port, ported := strings.Cut(host, ":")
 	switch {
 	case !plainHost.MatchString(name) || strings.Contains(port, ":"):
-		return hexHost + hex.EncodeToString([]byte(host))
+		return hex.EncodeToString([]byte(host)) + hexHost
 	case ported:
 		return name + "__" + port
 	default:
@@ -86,7 +91,7 @@ func hostOf(first string) string {
 	if m := portedHost.FindStringSubmatch(first); m != nil {
 		return m[1] + ":" + m[2]
 	}
-	if digits, ok := strings.CutPrefix(first, hexHost); ok {
+	if digits, ok := strings.CutSuffix(first, hexHost); ok {
 		if host, err := hex.DecodeString(digits); err == nil && hostPart(string(host)) == first {
 			return string(host)
 		}

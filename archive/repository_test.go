@@ -22,12 +22,13 @@ func TestRepositoryOfReference(t *testing.T) {
 		{"registry.example.com:5000/team/tool:v1", "registry.example.com__5000/team/tool", "v1"},
 		{"127.0.0.1:5000/tool:v1", "127.0.0.1__5000/tool", "v1"},
 		{"a--b.example.com/tool:v1", "a--b.example.com/tool", "v1"},
-		{"[::1]:5000/tool:v1", "hex_5b3a3a315d3a35303030/tool", "v1"},
-		{"Registry/tool:v1", "hex_5265676973747279/tool", "v1"},
+		{"[::1]:5000/tool:v1", "5b3a3a315d3a35303030__x/tool", "v1"},
+		{"Registry/tool:v1", "5265676973747279__x/tool", "v1"},
 		{"localhost__5000/tool:v1", "docker.io/localhost__5000/tool", "v1"},
-		{"hex_5265676973747279/tool:v1", "docker.io/hex_5265676973747279/tool", "v1"},
-		{"hex_1g/tool:v1", "hex_1g/tool", "v1"}, // stands for no host
+		{"5265676973747279__x/tool:v1", "docker.io/5265676973747279__x/tool", "v1"},
+		{"1g__x/tool:v1", "1g__x/tool", "v1"}, // stands for no host
 		{"tool__5000:v1", "tool__5000", "v1"},
+		{"docker.io/a.b/tool:v1", "docker.io/a.b/tool", "v1"}, // not that of the registry a.b
 		{"demo-api@sha256:0000000000000000000000000000000000000000000000000000000000000000", "demo-api", ""},
 	} {
 		repo, tag, ok := archive.RepositoryOf(tt.ref)
@@ -44,7 +45,7 @@ func TestRepositoryMapsBack(t *testing.T) {
 	for _, ref := range []string{
 		"demo-api:2.3", "team/tool:v1", "ghcr.io/team/tool:v1", "localhost/tool:v1", "localhost:5000/tool:v1",
 		"registry.example.com:5000/team/tool:v1", "[::1]:5000/tool:v1", "[::1]/tool:v1", "Registry/tool:v1", "R:5/tool:v1",
-		"localhost__5000/tool:v1", "hex_5265676973747279/tool:v1", "hex_12/tool:v1", "tool__5000:v1", "a--b.example.com:1/x__2/y:v1",
+		"localhost__5000/tool:v1", "5265676973747279__x/tool:v1", "12__x/tool:v1", "tool__5000:v1", "a--b.example.com:1/x__2/y:v1",
 		"docker.io__443/x:v1", "a_b.c/x:v1", "xn--a.example.com/x:v1",
 	} {
 		repo, tag, _ := archive.RepositoryOf(ref)
@@ -68,7 +69,7 @@ func TestRepositoryOfNoReference(t *testing.T) {
 }
 
 func FuzzRepositoryMapsBack(f *testing.F) {
-	for _, ref := range []string{"demo-api:2.3", "localhost:5000/a:1", "[::1]:5/a/b:c", "docker.io/a__5/b:1", "Host/hex_/x:1"} {
+	for _, ref := range []string{"demo-api:2.3", "localhost:5000/a:1", "[::1]:5/a/b:c", "docker.io/a__5/b:1", "Host/a__x/x:1"} {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -78,6 +78,17 @@ type Collector interface {
 	RemoveBlob(ctx context.Context, d digest.Digest, after time.Time, named func(context.Context) (bool, error)) (int64, error)
 }
 
+// SelfContained is a storage that keeps each record, with copies of all its
+// blobs, in a file of its own.
+type SelfContained interface {
+	// File returns the path of a record's file, and whether it has one.
+	File(ctx context.Context, name string) (string, bool)
+	// Audit reads the record's own file and compares all of it with what it
+	// should be. What a blob decompresses to is not looked at. The error is a
+	// [*DamageError] that names every bad blob.
+	Audit(ctx context.Context, r *Record) error
+}
+
 // BlobInfo is what a storage knows of a blob without reading it.
 type BlobInfo struct {
 	Digest  digest.Digest

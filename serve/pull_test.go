@@ -3,6 +3,7 @@ package serve_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -264,6 +265,27 @@ func TestClientThatHangsUpIsNoError(t *testing.T) {
 	}
 	if r := c.accesses()[0]; r.Err != nil || r.Status != http.StatusOK || r.Bytes >= int64(len(plain)) {
 		t.Errorf("logged: %+v", r)
+	}
+	c.pull("demo-api", "2")
+}
+
+// TestForgottenIsNotServed, although its blobs are still there.
+func TestForgottenIsNotServed(t *testing.T) {
+	a := newArchive(t)
+	r := save(t, a, classic(t, "demo-api:1", layer(t, "old", 5000)))
+	c := serving(t, a, serve.Options{})
+	old := c.pull("demo-api", "1")
+	save(t, a, classic(t, "demo-api:2", layer(t, "new", 5000)))
+	if _, err := a.Forget(context.Background(), []*archive.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"manifests/1", "manifests/" + old.id.String(), "blobs/" + old.config.String()} {
+		if r := c.get("/v2/demo-api/" + path); r.status != http.StatusNotFound {
+			t.Errorf("%s = %d", path, r.status)
+		}
+	}
+	if got := string(c.must("/v2/demo-api/tags/list").body); got != `{"name":"demo-api","tags":["2"]}`+"\n" {
+		t.Errorf("tags = %s", got)
 	}
 	c.pull("demo-api", "2")
 }

@@ -20,7 +20,7 @@ import (
 func readFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "archive", EnvVars: []string{"ARCHPRUNE_ARCHIVE"},
-			Usage: "where the `ARCHIVE` is: a folder, or docker://HOST[:PORT]/PREFIX in a registry", DefaultText: defaultArchive()},
+			Usage: "where the `ARCHIVE` is: a folder, tar:FOLDER of single files, or docker://HOST[:PORT]/PREFIX in a registry", DefaultText: defaultArchive()},
 		trustFlag(),
 	}, registryFlags()...)
 }
@@ -51,6 +51,7 @@ type placeKind string
 
 const (
 	folderPlace   placeKind = "oci"
+	tarPlace      placeKind = "tar" // a folder of single files
 	registryPlace placeKind = "docker"
 )
 
@@ -63,24 +64,38 @@ func parsePlace(value string) (place, error) {
 	if !ok || strings.ContainsRune(kind, filepath.Separator) || kind == "." {
 		return place{kind: folderPlace, path: value}, nil
 	}
-	if placeKind(kind) == folderPlace && rest != "" {
-		return place{kind: folderPlace, path: rest}, nil
+	if k := placeKind(kind); (k == folderPlace || k == tarPlace) && rest != "" {
+		return place{kind: k, path: rest}, nil
 	}
 	if placeKind(kind) == registryPlace {
 		return parseRegistry(value)
 	}
-	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, or a registry, such as docker://registry.example.com/rollback", noPassword(value))
+	return place{}, usagef("--archive %q: want a folder, such as /mnt/rollback or oci:/mnt/rollback, tar:/mnt/rollback for single files, or a registry, such as docker://registry.example.com/rollback", noPassword(value))
+}
+
+// String is how --archive names the place.
+func (p place) String() string {
+	if p.kind == tarPlace {
+		return "tar:" + p.path
+	}
+	return p.path
 }
 
 // local reports whether the archive is in this host's file system.
-func (p place) local() bool { return p.kind == folderPlace }
+func (p place) local() bool { return p.kind == folderPlace || p.kind == tarPlace }
+
+// repeats reports whether each archived image has its own copy of every layer.
+func (p place) repeats() bool { return p.kind == tarPlace }
 
 func (a *app) open(c *cli.Context, at place) (*archive.Archive, error) {
 	opts, err := a.readOptions(c)
 	if err != nil {
 		return nil, err
 	}
-	if at.kind == registryPlace {
+	switch at.kind {
+	case tarPlace:
+		return archive.OpenTarballs(at.path, opts)
+	case registryPlace:
 		return openRegistry(c, at, opts)
 	}
 	return archive.OpenFolder(at.path, opts)
@@ -101,6 +116,9 @@ func (a *app) create(c *cli.Context, at place) (*archive.Archive, error) {
 		if err := os.MkdirAll(filepath.Dir(at.path), 0o755); err != nil {
 			return nil, fmt.Errorf("creating archive: %w", err)
 		}
+	}
+	if at.kind == tarPlace {
+		return archive.CreateTarballs(at.path, opts)
 	}
 	return archive.CreateFolder(at.path, opts)
 }

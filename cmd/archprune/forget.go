@@ -163,6 +163,12 @@ func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.P
 		}
 	}
 	plan.frees = onlyIn(plan.remove, catalog)
+	if at, err := parsePlace(c.String("archive")); err == nil && at.repeats() {
+		plan.frees = 0
+		for _, r := range plan.remove {
+			plan.frees += r.Sizes.Stored
+		}
+	}
 	return plan, nil
 }
 

@@ -51,7 +51,9 @@ func (a *app) showCommand() *cli.Command {
 			if c.Bool("json") {
 				return writeJSON(a.stdout, signedRecord{r, signed})
 			}
-			return printRecord(a.stdout, r, catalog, f.Location(), signed, a.now())
+			kept := whereabouts{archive: f.Location()}
+			kept.file, _ = f.File(c.Context, r)
+			return printRecord(a.stdout, r, catalog, kept, signed, a.now())
 		},
 	}
 }
@@ -96,7 +98,13 @@ func (s signature) String() string {
 	return key.String() + "; whose key this is, --trust-key tells"
 }
 
-func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, signed *signature, now time.Time) error {
+// whereabouts is where a record is kept.
+type whereabouts struct {
+	archive string
+	file    string // of its own; empty where the archive has no such files
+}
+
+func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept whereabouts, signed *signature, now time.Time) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
 	}
@@ -118,11 +126,18 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 		line("Pinned", "%s (%s), on %s", m.Time.UTC().Format(time.RFC3339), ui.Age(m.Time, now), m.Host)
 	}
 	line("Size", "%s", ui.Size(r.Sizes.Unpacked))
-	line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	if kept.file != "" {
+		line("Stored", "%s, in a file of its own", ui.Size(r.Sizes.Stored))
+	} else {
+		line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	}
 	line("Manifest", "%s", r.View.Digest)
+	if kept.file != "" {
+		line("Read by", "zstd -dc %s | docker load", kept.file)
+	}
 	for _, ref := range r.References {
-		if catalog.Newest()[ref] == r {
-			line("Read by", "skopeo inspect %s", readBy(path, ref))
+		if kept.file == "" && catalog.Newest()[ref] == r {
+			line("Read by", "skopeo inspect %s", readBy(kept.archive, ref))
 			break
 		}
 	}
