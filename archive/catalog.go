@@ -60,6 +60,9 @@ func (a *Archive) Catalog(ctx context.Context) (*Catalog, error) {
 	for i, name := range names {
 		g.Go(func() error {
 			records[i], failed[i] = a.record(reading, name)
+			if errors.Is(failed[i], ErrUnavailable) {
+				return fmt.Errorf("reading the catalog: %w", failed[i])
+			}
 			return reading.Err()
 		})
 	}
