@@ -32,6 +32,10 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 		ARCHPRUNE_TEST_ENGINE=$$engine go test -count=1 $(RACE) -timeout 30m $(ENGINE_PACKAGES); \
 	done
 
+.PHONY: conformance
+conformance: ## Run the OCI distribution tests against archprune serve.
+	go test -count=1 -tags conformance -run TestConformance -v ./serve
+
 .PHONY: bench
 bench: ## Measure against docker save on images of real size (root; some minutes).
 	scripts/engine.sh host

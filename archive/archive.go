@@ -49,6 +49,15 @@ func New(store Storage, opts Options) *Archive {
 // Location is how --archive names the archive.
 func (a *Archive) Location() string { return a.store.Location() }
 
+// File returns the path of the file that has a record and all that it needs,
+// and whether the archive keeps such files.
+func (a *Archive) File(ctx context.Context, r *Record) (string, bool) {
+	if own, ok := a.store.(SelfContained); ok {
+		return own.File(ctx, r.name)
+	}
+	return "", false
+}
+
 // ID tells this archive from every other.
 func (a *Archive) ID() string { return a.store.ID() }
 
@@ -58,7 +67,7 @@ func (a *Archive) Prepare(ctx context.Context) error {
 	if err := a.store.Prepare(ctx); err != nil {
 		return err
 	}
-	return a.store.Refresh(ctx, a.Catalog)
+	return a.store.Refresh(ctx, a.view)
 }
 
 // Close ends this process's writing and removes its temporary files. The error

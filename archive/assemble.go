@@ -2,7 +2,6 @@ package archive
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,11 +14,11 @@ import (
 	"github.com/archprune/archprune/engine"
 )
 
-// assemble checks that a save held an image whole and writes its record's
-// metadata blobs. Nothing that the stream says of itself is believed unless it
-// agrees with what the engine's inspect said before.
-func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.Info) (*Record, error) {
-	a := &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
+// assemble checks that a save held an image whole and begins to write its
+// record's metadata blobs. Nothing that the stream says of itself is believed
+// unless it agrees with what the engine's inspect said before.
+func (a *assembly) assemble(img engine.Image, info engine.Info) (*Record, error) {
+	in := a.in
 	r := in.a.newRecord(img, info)
 	var err error
 	if info.Store == engine.Containerd {
@@ -37,11 +36,11 @@ func (in *ingest) assemble(ctx context.Context, img engine.Image, info engine.In
 	if err := a.view(r); err != nil {
 		return nil, err
 	}
-	a.finish(r)
+	a.list(r)
 	if m := r.lacks(img); m != "" {
 		return nil, fmt.Errorf("%w: it says that it has manifest %s, but did not send it", ErrIncomplete, m)
 	}
-	return r, ctx.Err()
+	return r, nil
 }
 
 // ownPlatformFirst puts the image that the engine itself would run first. Two
@@ -84,9 +83,14 @@ func (a *Archive) newRecord(img engine.Image, info engine.Info) *Record {
 type assembly struct {
 	in     *ingest
 	blobs  map[digest.Digest]ocispec.Descriptor
+	writes []*smallWrite
 	added  int64
 	absent bool                   // the index names manifests that the engine does not have
 	seen   map[digest.Digest]bool // manifests followed; an index may name one often
+}
+
+func (in *ingest) newAssembly() *assembly {
+	return &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
 }
 
 // metadata stores a JSON file of the stream as a blob of its own.
@@ -98,13 +102,10 @@ func (a *assembly) put(mediaType string, data []byte) (ocispec.Descriptor, error
 	if data == nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%w: a manifest or config is not JSON or too large", ErrIncomplete)
 	}
-	had := a.in.a.has(a.in.ctx, ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))})
-	d, err := a.in.a.putBytes(a.in.ctx, mediaType, data)
-	if err == nil && !had {
-		a.added += d.Size
-	}
+	d, write := a.in.small.put(mediaType, data)
+	a.writes = append(a.writes, write)
 	a.blobs[d.Digest] = d
-	return d, err
+	return d, nil
 }
 
 // layer uses a file of the stream as a layer with the given diff ID.
@@ -172,7 +173,7 @@ func (a *assembly) classic(r *Record, img engine.Image) error {
 		r.Contents = []Contents{c}
 		return err
 	}
-	return fmt.Errorf("%w: its answer has no config %s", ErrIncomplete, img.ID)
+	return fmt.Errorf("%w: there is no config %s", ErrIncomplete, img.ID)
 }
 
 func (a *assembly) classicContents(config *file, names []string) (c Contents, err error) {
@@ -209,7 +210,8 @@ func (in *ingest) decode(name string, v any) error {
 	return nil
 }
 
-func (a *assembly) finish(r *Record) {
+// list notes every blob of the record, and what they come to.
+func (a *assembly) list(r *Record) {
 	r.Blobs = slices.SortedFunc(maps.Values(a.blobs), func(x, y ocispec.Descriptor) int {
 		return cmp.Compare(x.Digest, y.Digest)
 	})
@@ -219,5 +221,19 @@ func (a *assembly) finish(r *Record) {
 	for _, l := range r.Contents[0].Layers {
 		r.Sizes.Unpacked += l.Size
 	}
+}
+
+// settle looks at what became of the record's metadata blobs.
+func (a *assembly) settle(r *Record) error {
+	for _, w := range a.writes {
+		if w.err != nil {
+			return w.err
+		}
+		if w.added {
+			a.added += w.size
+			w.added = false // count it for one image alone
+		}
+	}
 	r.Sizes.Added = a.added
+	return a.in.ctx.Err()
 }

@@ -20,7 +20,7 @@ import (
 // Catalog is what an archive held at one moment: its records, newest first.
 type Catalog struct {
 	Records   []*Record
-	Forgotten []*Record         // within their grace period, newest first
+	Forgotten []*Record         // and not purged yet, newest first; none of them pinned
 	Bad       []BadRecord       // records that can't be used, by name
 	Marks     map[string][]Mark // by the name of the record that they are about
 }
@@ -82,15 +82,18 @@ func (a *Archive) Catalog(ctx context.Context) (*Catalog, error) {
 func (c *Catalog) add(name string, r *Record, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+	case c.isForgotten(name) && r != nil:
+		c.Forgotten = append(c.Forgotten, r)
 	case err != nil:
 		c.Bad = append(c.Bad, BadRecord{Name: name, Err: err, Record: r})
 	default:
-		if _, forgotten := c.Marked(r, Forgotten); forgotten {
-			c.Forgotten = append(c.Forgotten, r)
-		} else {
-			c.Records = append(c.Records, r)
-		}
+		c.Records = append(c.Records, r)
 	}
+}
+
+func (c *Catalog) isForgotten(record string) bool {
+	_, ok := forgotten(c.Marks[record])[record]
+	return ok
 }
 
 // record reads a record, once in each process: it never changes. The record is
@@ -121,9 +124,17 @@ func (a *Archive) readRecord(ctx context.Context, name string) (*Record, error) 
 		return nil, err
 	}
 	if a.opts.Trust != nil {
-		err = a.opts.Trust(data, signature, r.Archived)
+		if err := a.opts.Trust(data, signature, r.Archived); err != nil {
+			return r, fmt.Errorf("%w: %w", ErrUntrusted, err)
+		}
 	}
-	return r, err
+	return r, nil
+}
+
+// Signed returns a record as it is kept, and its signature, which is nil where
+// it has none.
+func (a *Archive) Signed(ctx context.Context, r *Record) (data, signature []byte, err error) {
+	return a.store.ReadRecord(ctx, r.name)
 }
 
 func newestFirst(a, b *Record) int {
@@ -206,16 +217,44 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if err := c.refused(wanted, at); err != nil {
 		return nil, err
 	}
-	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted)}
+	waiting, err := Named(c.Forgotten, wanted)
+	return nil, &NotFoundError{Wanted: wanted, Nearest: c.nearest(wanted), Forgotten: err == nil && len(waiting) > 0}
 }
 
 // refused tells where the archive has what is wanted, but must not give it.
 func (c *Catalog) refused(wanted string, at time.Time) error {
 	ref, _ := Familiar(wanted)
+	digits, isID := idDigits(wanted)
+	for _, r := range c.Known(at) {
+		if !r.named(ref) && !(isID && hasPrefix(digits, r.ImageID, r.ConfigDigest())) {
+			continue
+		}
+		if err := c.Refused(r); err != nil {
+			return fmt.Errorf("%s: %w", wanted, err)
+		}
+	}
+	return nil
+}
+
+// Known returns the records that can be read and that the archive had at a
+// time, newest first, trusted or not; the zero time is now.
+func (c *Catalog) Known(t time.Time) []*Record {
+	known := c.At(t)
 	for _, bad := range c.Bad {
-		r := bad.Record
-		if r != nil && notAfter(r, at) && (r.named(ref) || strings.HasPrefix(r.ImageID.Encoded(), strings.TrimPrefix(wanted, "sha256:"))) {
-			return fmt.Errorf("%w: %s of %s: %w", ErrBadRecord, bad.Name, wanted, bad.Err)
+		if bad.Record != nil && notAfter(bad.Record, t) {
+			known = append(known, bad.Record)
+		}
+	}
+	slices.SortFunc(known, newestFirst)
+	return known
+}
+
+// Refused is an error that wraps [ErrUntrusted] where the record must not be
+// used.
+func (c *Catalog) Refused(r *Record) error {
+	for _, bad := range c.Bad {
+		if bad.Record == r {
+			return fmt.Errorf("record %s is %w", bad.Name, bad.Err)
 		}
 	}
 	return nil
@@ -238,8 +277,11 @@ func (c *Catalog) newerBad(r *Record, ref string, at time.Time) error {
 		if err == nil && (archived.Before(r.Archived.Truncate(time.Millisecond)) || !at.IsZero() && archived.After(at)) {
 			continue
 		}
-		return fmt.Errorf("%w: %s, which may be a newer %s (%w): to take the one of %s, name its ID (%s)",
-			ErrBadRecord, bad.Name, ref, bad.Err, r.Archived.UTC().Format(time.RFC3339), r.ImageID.Encoded()[:12])
+		older := fmt.Sprintf("to take the one of %s, name its ID (%s)", r.Archived.UTC().Format(time.RFC3339), r.ImageID.Encoded()[:12])
+		if bad.Record != nil {
+			return fmt.Errorf("%s: its newest record, %s, is %w; %s", ref, bad.Name, bad.Err, older)
+		}
+		return fmt.Errorf("%w: %s, which may be a newer %s (%w): %s", ErrBadRecord, bad.Name, ref, bad.Err, older)
 	}
 	return nil
 }
@@ -265,8 +307,8 @@ func (r *Record) hasDigestName(name string) bool {
 const minIDDigits = 4
 
 func (c *Catalog) byID(wanted string, at time.Time) (*Record, error) {
-	digits := strings.TrimPrefix(wanted, "sha256:")
-	if len(digits) < minIDDigits || strings.Trim(digits, "0123456789abcdef") != "" {
+	digits, ok := idDigits(wanted)
+	if !ok {
 		return nil, nil
 	}
 	var found *Record
@@ -282,6 +324,12 @@ func (c *Catalog) byID(wanted string, at time.Time) (*Record, error) {
 		}
 	}
 	return found, nil
+}
+
+// idDigits returns the digits of what may be the start of an image ID.
+func idDigits(wanted string) (string, bool) {
+	digits := strings.TrimPrefix(wanted, "sha256:")
+	return digits, len(digits) >= minIDDigits && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 func hasPrefix(digits string, ids ...digest.Digest) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -15,7 +16,7 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 	var entries []Entry
 	var at []int // in results
 	for i, result := range results {
-		if result.Err != nil {
+		if result.Err != nil || result.Known {
 			continue
 		}
 		e, err := a.entry(result.Record)
@@ -39,6 +40,9 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 
 // entry is a record as it is kept. It is read again as a reader would.
 func (a *Archive) entry(r *Record) (Entry, error) {
+	if _, own := a.store.(SelfContained); own {
+		r.Sizes.Added = r.Sizes.Stored // whatever other files have
+	}
 	data, err := r.encode()
 	if err == nil {
 		_, err = decodeRecord(r.name, data)
@@ -56,10 +60,22 @@ func (a *Archive) entry(r *Record) (Entry, error) {
 // refresh keeps for Close that other tools can't see what the records say. That
 // must not undo them: they are durable, and the next run refreshes the view.
 func (a *Archive) refresh(ctx context.Context) {
-	err := a.store.Refresh(ctx, a.Catalog)
+	err := a.store.Refresh(ctx, a.view)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.viewErr = err
+}
+
+// view is what other tools see: records that this process does not trust are
+// part of it, since another may, and since a tool that knows no signatures
+// would take their blobs for unused.
+func (a *Archive) view(ctx context.Context) (*Catalog, error) {
+	c, err := a.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Records = c.Known(time.Time{})
+	return c, nil
 }
 
 // Rename records that the content of r, which the archive has, is called by

@@ -19,8 +19,11 @@ var (
 	ErrNotFound = errors.New("not in the archive")
 	// ErrBadRecord means that a record is not what was written.
 	ErrBadRecord = errors.New("a record can't be read")
-	// ErrIncomplete means that an engine did not give an image whole.
-	ErrIncomplete = errors.New("the engine did not give the image whole")
+	// ErrUntrusted means that [Options].Trust refused a record.
+	ErrUntrusted = errors.New("not trusted")
+	// ErrIncomplete means that an engine or a tarball did not give an image
+	// whole.
+	ErrIncomplete = errors.New("the image did not come whole")
 )
 
 // DamageError means that blobs in the archive are not what they should be.
@@ -45,12 +48,16 @@ func (e *DamageError) Error() string {
 
 // NotFoundError says which image is not there, and what comes close.
 type NotFoundError struct {
-	Wanted  string
-	Nearest []string // names in the archive that look alike, best first
+	Wanted    string
+	Nearest   []string // names in the archive that look alike, best first
+	Forgotten bool     // it can be brought back
 }
 
 // Error names the nearest references, where there are any.
 func (e *NotFoundError) Error() string {
+	if e.Forgotten {
+		return fmt.Sprintf("%q was forgotten: 'archprune remember %[1]s' brings it back", e.Wanted)
+	}
 	msg := fmt.Sprintf("%q is %v", e.Wanted, ErrNotFound)
 	if len(e.Nearest) > 0 {
 		msg += "; nearest: " + strings.Join(e.Nearest, ", ")

@@ -43,14 +43,14 @@ func (f *folder) Open(_ context.Context, d digest.Digest) (io.ReadCloser, error)
 	return os.Open(f.blobPath(d))
 }
 
-// Touch moves the file's change time, and leaves the time of its writing,
-// which tells one writing from another.
+// Touch moves the file's change time and the time of its reading, and leaves
+// the time of its writing, which tells one writing from another.
 func (f *folder) Touch(_ context.Context, d digest.Digest) error {
 	info, err := os.Stat(f.blobPath(d))
 	if err != nil {
 		return err
 	}
-	return os.Chtimes(f.blobPath(d), time.Time{}, info.ModTime())
+	return os.Chtimes(f.blobPath(d), time.Now(), info.ModTime())
 }
 
 func (f *folder) Create(context.Context) (BlobWriter, error) {
@@ -87,6 +87,7 @@ func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInf
 		return BlobInfo{}, false, err
 	}
 	info, err := w.f.Stat(ctx, d.Digest)
+	w.f.safeBlobs.seal(w.f.blobPath(d.Digest), info.Version)
 	return info, true, err
 }
 
@@ -116,6 +117,24 @@ func (f *folder) Blobs(ctx context.Context) ([]BlobInfo, error) {
 	return blobs, ctx.Err()
 }
 
+// Now implements [Collector]: the clock is that of whoever has the disk.
+func (f *folder) Now(context.Context) (time.Time, error) {
+	s, err := f.writing()
+	if err != nil {
+		return time.Time{}, err
+	}
+	file, err := s.pending()
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer file.Cancel()
+	info, err := os.Stat(file.Temp())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return blobInfo("", info).Used, nil
+}
+
 // RemoveBlob implements [Collector]. The blob is moved away first, so that
 // whoever comes for it writes it anew instead of finding it half gone.
 func (f *folder) RemoveBlob(ctx context.Context, d digest.Digest, after time.Time, named func(context.Context) (bool, error)) (int64, error) {
@@ -123,25 +142,56 @@ func (f *folder) RemoveBlob(ctx context.Context, d digest.Digest, after time.Tim
 	if err != nil {
 		return 0, err
 	}
-	info, err := f.Stat(ctx, d)
+	path, away := f.blobPath(d), filepath.Join(s.dir, d.Encoded())
+	before, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	if err != nil || info.Used.After(after) {
+	if err != nil || blobInfo(d, before).Used.After(after) {
 		return 0, err
 	}
-	path, away := f.blobPath(d), filepath.Join(s.dir, d.Encoded())
 	if err := f.fsys.Rename(path, away); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil // another collector was faster
+		}
 		return 0, err
 	}
 	if err := f.fsys.SyncDir(filepath.Dir(path)); err != nil {
 		return 0, errors.Join(err, f.putBack(away, path))
 	}
-	again, err := named(ctx)
+	now, err := os.Stat(away)
+	again := err == nil && touched(before, now)
+	if err == nil && !again {
+		again, err = named(ctx)
+	}
 	if err != nil || again {
 		return 0, errors.Join(err, f.putBack(away, path))
 	}
-	return info.Size, f.fsys.Remove(away)
+	return onDisk(now), f.fsys.Remove(away)
+}
+
+// touched reports whether a file was written anew or touched between two looks
+// at it. The change time does not tell: moving the file changes it too.
+func touched(before, now fs.FileInfo) bool {
+	b, ok := before.Sys().(*syscall.Stat_t)
+	n, also := now.Sys().(*syscall.Stat_t)
+	if !ok || !also {
+		return !now.ModTime().Equal(before.ModTime())
+	}
+	return b.Dev != n.Dev || b.Ino != n.Ino || b.Mtim != n.Mtim || b.Atim != n.Atim
+}
+
+// onDisk is how many bytes of the disk removing a file gives back, as du
+// counts: none while the file has another name.
+func onDisk(info fs.FileInfo) int64 {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return info.Size()
+	case s.Nlink > 1:
+		return 0
+	}
+	return s.Blocks * 512
 }
 
 // putBack gives a blob its name again, unless another has taken it.
@@ -150,4 +200,23 @@ func (f *folder) putBack(away, path string) error {
 		return err
 	}
 	return errors.Join(f.fsys.Remove(away), f.fsys.SyncDir(filepath.Dir(path)))
+}
+
+// putBackAll gives the blobs in a session's folder their names again: whoever
+// moved them there was killed before it was settled that they may go.
+func (f *folder) putBackAll(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		d := digest.NewDigestFromEncoded(digest.SHA256, e.Name())
+		if d.Validate() != nil {
+			continue
+		}
+		if err := f.putBack(filepath.Join(dir, e.Name()), f.blobPath(d)); err != nil {
+			return fmt.Errorf("putting blob %s back: %w", d, err)
+		}
+	}
+	return nil
 }

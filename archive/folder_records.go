@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/archprune/archprune/internal/durable"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -62,17 +61,27 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 		}
 		return failed
 	}
+	blobs := f.safeBlobs.take()
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
 		return fail(fmt.Errorf("making blobs durable: %w", err))
 	}
+	f.safeBlobs.settle(blobs)
+	var writing errgroup.Group
+	writing.SetLimit(maxSmallWrites)
 	for i, e := range entries {
-		if err := f.writeRecord(e); err != nil {
-			failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
-		}
+		writing.Go(func() error {
+			if err := f.writeRecord(e); err != nil {
+				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, err)
+			}
+			return nil
+		})
 	}
+	writing.Wait()
+	records := f.safeRecords.take()
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
 		return fail(fmt.Errorf("making records durable: %w", err))
 	}
+	f.safeRecords.settle(records)
 	return failed
 }
 
@@ -85,7 +94,7 @@ func (f *folder) writeRecord(e Entry) error {
 	return f.write(f.recordPath(e.Record.name), e.Data)
 }
 
-// write makes a file whose name is not durable yet.
+// write makes a file of the records' folder, whose name is not durable yet.
 func (f *folder) write(name string, data []byte) error {
 	s, err := f.writing()
 	if err != nil {
@@ -99,16 +108,48 @@ func (f *folder) write(name string, data []byte) error {
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	return file.Commit(name)
+	if err := file.Commit(name); err != nil {
+		return err
+	}
+	version, err := versionOf(name)
+	f.safeRecords.seal(name, version)
+	return err
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
-	for _, name := range append([]string{f.recordPath(r.name)}, f.blobPaths(r)...) {
-		if err := syncFile(name); err != nil {
+	records := []string{f.recordPath(r.name)}
+	if signature := f.signaturePath(r.name); exists(signature) {
+		records = append(records, signature)
+	}
+	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
+		f.confirm(f.safeRecords, f.join(recordsDir), records...))
+}
+
+// confirm makes files of one folder durable, unless this process knows that
+// they are.
+func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error {
+	synced := map[string]string{}
+	for _, path := range paths {
+		version, err := versionOf(path)
+		if err != nil {
 			return err
 		}
+		if safe.has(path, version) {
+			continue
+		}
+		if err := syncFile(path); err != nil {
+			return err
+		}
+		synced[path] = version
 	}
-	return errors.Join(f.fsys.SyncDir(f.join(blobsDir)), f.fsys.SyncDir(f.join(recordsDir)))
+	if len(synced) == 0 {
+		return nil
+	}
+	if err := f.fsys.SyncDir(dir); err != nil {
+		return err
+	}
+	safe.settle(synced)
+	return nil
 }
 
 func (f *folder) blobPaths(r *Record) []string {
@@ -117,6 +158,11 @@ func (f *folder) blobPaths(r *Record) []string {
 		paths[i] = f.blobPath(b.Digest)
 	}
 	return paths
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // syncFile costs little where the content is on the disk already.
@@ -137,70 +183,28 @@ func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
 	return f.fsys.SyncDir(f.join(recordsDir))
 }
 
-func (f *folder) markPath(m Mark) string {
-	return filepath.Join(f.path, marksDir, string(m.Kind)+"-"+m.Record+".json")
-}
-
-// Marks implements [Storage]. A mark that can't be read counts from the time
-// of its file: it must neither be lost nor hide others.
-func (f *folder) Marks(context.Context) ([]Mark, error) {
-	entries, err := os.ReadDir(f.join(marksDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// sweepSignatures removes signatures whose record was never written, because
+// the run was killed in between. Those of another host may be in between now.
+func (f *folder) sweepSignatures() error {
+	entries, err := os.ReadDir(f.join(recordsDir))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var marks []Mark
 	for _, e := range entries {
-		m, ok := markOf(e.Name())
-		if !ok {
+		name, ok := strings.CutSuffix(e.Name(), signatureSuffix)
+		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(f.join(marksDir), e.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(f.recordPath(name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var read Mark
-		if err == nil && json.Unmarshal(data, &read) == nil {
-			m.Time, m.Host = read.Time, read.Host
-		} else if info, err := e.Info(); err == nil {
-			m.Time = info.ModTime()
-		} else {
-			m.Time = time.Now()
+		info, err := e.Info()
+		if err != nil || time.Since(info.ModTime()) < strandedAfter {
+			continue
 		}
-		marks = append(marks, m)
-	}
-	return marks, nil
-}
-
-func markOf(file string) (Mark, bool) {
-	kind, record, ok := strings.Cut(strings.TrimSuffix(file, ".json"), "-")
-	m := Mark{Kind: MarkKind(kind), Record: record}
-	return m, ok && (m.Kind == Pinned || m.Kind == Forgotten)
-}
-
-func (f *folder) Mark(_ context.Context, m Mark) error {
-	s, err := f.writing()
-	if err != nil {
-		return err
-	}
-	if err := f.mkdir(f.join(marksDir)); err != nil {
-		return err
-	}
-	data, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(f.fsys, s.temp(), f.markPath(m), append(data, '\n'), f.modes.file)
-}
-
-func (f *folder) Unmark(_ context.Context, m Mark) error {
-	if err := f.fsys.Remove(f.markPath(m)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+		if err := f.fsys.Remove(f.signaturePath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		return err
 	}
-	return f.fsys.SyncDir(f.join(marksDir))
+	return nil
 }

@@ -134,13 +134,20 @@ func configDiffIDs(config []byte) ([]digest.Digest, error) {
 }
 
 // durableRecord reads the record again, and makes sure that it and its blobs
-// are there to stay, whoever wrote them.
+// are there to stay, whoever wrote them, and that nobody has forgotten it.
 func (a *Archive) durableRecord(ctx context.Context, r *Record) error {
 	if _, err := a.readRecord(ctx, r.name); err != nil {
 		return fmt.Errorf("reading record %s back: %w", r.name, err)
 	}
 	if err := a.store.Confirm(ctx, r); err != nil {
 		return fmt.Errorf("making the archive durable: %w", err)
+	}
+	marks, err := a.store.Marks(ctx)
+	if err != nil {
+		return fmt.Errorf("reading what was noted about record %s: %w", r.name, err)
+	}
+	if m, ok := forgotten(marks)[r.name]; ok {
+		return fmt.Errorf("record %s was forgotten meanwhile, on %s: it is on its way out of the archive", r.name, m.Host)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
 	"compress/bzip2"
@@ -20,17 +21,31 @@ import (
 	"github.com/archprune/archprune/engine"
 )
 
+// ErrSeveral means that a tarball has several images where one was expected.
+var ErrSeveral = errors.New("it holds several images")
+
 // Import archives the images of a tarball: one of ours, of docker save, of
 // podman save, or an OCI archive; plain or compressed with zstd, gzip or
 // bzip2. Images are known by what the tarball says of them, since no engine
-// is asked; every digest in it is checked all the same.
+// is asked; every digest in it is checked all the same. An image that the
+// archive has under the same names is not recorded again.
 func (a *Archive) Import(ctx context.Context, tarball io.Reader, host string) ([]Ingested, error) {
+	return a.ImportAs(ctx, tarball, host, "")
+}
+
+// ImportAs is Import that gives the one image of a tarball a familiar name
+// instead of its own; an empty name leaves it those. The error wraps
+// [ErrSeveral] where there is not one image.
+func (a *Archive) ImportAs(ctx context.Context, tarball io.Reader, host, name string) ([]Ingested, error) {
 	plain, err := unpackTarball(tarball)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	in, err := a.receive(ctx, plain)
+	in, err := a.receive(ctx, plain, false)
+	if errors.Is(err, tar.ErrHeader) {
+		return nil, fmt.Errorf("not an image tarball: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +53,36 @@ func (a *Archive) Import(ctx context.Context, tarball io.Reader, host string) ([
 	if err != nil {
 		return nil, err
 	}
-	return in.archive(images, engine.Info{Store: store, Host: host, Version: "import"})
+	if name != "" {
+		if len(images) != 1 {
+			return nil, fmt.Errorf("%w, and %s can name one of them alone", ErrSeveral, name)
+		}
+		images[0].Image.References = []string{name}
+	}
+	if err := in.recognise(images, store); err != nil {
+		return nil, err
+	}
+	return images, in.record(images, engine.Info{Store: store, Host: host, Version: "import"})
+}
+
+// recognise finds images that the archive has with these very names, each the
+// newest of its name.
+func (in *ingest) recognise(images []Ingested, store engine.StoreKind) error {
+	catalog, err := in.a.Catalog(in.ctx)
+	if err != nil {
+		return err
+	}
+	newest := catalog.Newest()
+	for i, found := range images {
+		r, ok := catalog.Content(found.Image, store)
+		if found.Err != nil || !ok || !slices.Equal(r.References, found.Image.References) || !in.a.Holds(in.ctx, r) {
+			continue
+		}
+		if !slices.ContainsFunc(r.References, func(ref string) bool { return newest[ref] != r }) {
+			images[i].Record, images[i].Known = r, true
+		}
+	}
+	return nil
 }
 
 var (
@@ -58,20 +102,39 @@ func unpackTarball(r io.Reader) (io.ReadCloser, error) {
 }
 
 // discover finds the images of a tarball. An OCI index is followed where it
-// leads to layers as a registry has them, so that manifests survive; else
-// manifest.json, whose image IDs are those of a graph-driver store.
-func (in *ingest) discover() ([]engine.Image, engine.StoreKind, error) {
+// leads to manifests as an engine or a registry has them, so that these
+// survive; else manifest.json, whose image IDs are those of a graph-driver
+// store.
+func (in *ingest) discover() ([]Ingested, engine.StoreKind, error) {
 	var index ocispec.Index
-	indexErr := in.decode(indexFile, &index)
-	if indexErr == nil && (in.files["manifest.json"] == nil || in.registryLayers(index)) {
-		images, err := in.indexed(index)
-		return images, engine.Containerd, err
+	if in.decode(indexFile, &index) == nil && in.byManifest(index) {
+		return in.indexed(index), engine.Containerd, nil
 	}
 	images, err := in.listed()
 	if err != nil {
 		return nil, "", fmt.Errorf("not an image tarball: %w", err)
 	}
 	return images, engine.Classic, nil
+}
+
+// byManifest reports whether images are known by their manifests, as on a
+// containerd store. Graph-driver engines from 25 on write manifests too, which
+// are nobody's; what they tell of the sources of layers gives them away.
+func (in *ingest) byManifest(index ocispec.Index) bool {
+	if len(index.Manifests) == 0 {
+		return false
+	}
+	if in.files["manifest.json"] == nil {
+		return true
+	}
+	if kind := index.Annotations[storeAnnotation]; kind != "" {
+		return kind == string(engine.Containerd)
+	}
+	var items []struct{ LayerSources json.RawMessage }
+	if in.registryLayers(index) || in.decode("manifest.json", &items) != nil {
+		return true
+	}
+	return !slices.ContainsFunc(items, func(item struct{ LayerSources json.RawMessage }) bool { return item.LayerSources != nil })
 }
 
 func (in *ingest) registryLayers(index ocispec.Index) bool {
@@ -99,21 +162,19 @@ func (in *ingest) anyManifest(d digest.Digest) (m anyManifest, err error) {
 }
 
 // indexed are the images of an index.json, each once with all its names.
-func (in *ingest) indexed(index ocispec.Index) ([]engine.Image, error) {
-	var images []engine.Image
+func (in *ingest) indexed(index ocispec.Index) []Ingested {
+	var images []Ingested
 	for _, d := range index.Manifests {
-		i := slices.IndexFunc(images, func(img engine.Image) bool { return img.ID == d.Digest })
+		i := slices.IndexFunc(images, func(found Ingested) bool { return found.Image.ID == d.Digest })
 		if i < 0 {
 			img, err := in.manifestImage(d.Digest, maxIndexDepth)
-			if err != nil {
-				return nil, err
-			}
 			img.ID = d.Digest
-			images, i = append(images, img), len(images)
+			images, i = append(images, Ingested{Image: img, Err: err}), len(images)
 		}
-		images[i].References = addName(images[i].References, d.Annotations["io.containerd.image.name"], d.Annotations[ocispec.AnnotationRefName])
+		refs := &images[i].Image.References
+		*refs = addName(*refs, d.Annotations["io.containerd.image.name"], d.Annotations[ocispec.AnnotationRefName])
 	}
-	return images, nil
+	return images
 }
 
 // manifestImage describes the first whole image below a manifest or an index.
@@ -155,7 +216,7 @@ func nativeFirst(manifests []ocispec.Descriptor) []ocispec.Descriptor {
 }
 
 // listed are the images of a manifest.json.
-func (in *ingest) listed() ([]engine.Image, error) {
+func (in *ingest) listed() ([]Ingested, error) {
 	var items []struct {
 		Config   string
 		RepoTags []string
@@ -163,23 +224,25 @@ func (in *ingest) listed() ([]engine.Image, error) {
 	if err := in.decode("manifest.json", &items); err != nil {
 		return nil, err
 	}
-	var images []engine.Image
+	var images []Ingested
 	for _, item := range items {
-		config, err := in.lookup(item.Config)
-		if err != nil {
-			return nil, err
-		}
-		img, err := configImage(config.data)
-		if err != nil {
-			return nil, err
-		}
-		img.ID = config.digest
+		img, err := in.listedImage(item.Config)
 		for _, tag := range item.RepoTags {
 			img.References = addName(img.References, tag, "")
 		}
-		images = append(images, img)
+		images = append(images, Ingested{Image: img, Err: err})
 	}
 	return images, nil
+}
+
+func (in *ingest) listedImage(name string) (engine.Image, error) {
+	config, err := in.lookup(name)
+	if err != nil {
+		return engine.Image{}, err
+	}
+	img, err := configImage(config.data)
+	img.ID = config.digest
+	return img, err
 }
 
 // addName adds the familiar form of name, or of other where name is empty. A

@@ -3,10 +3,15 @@ package archive_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
 )
 
 func mustImport(t testing.TB, f *archive.Archive, tarball []byte) []*archive.Record {
@@ -50,28 +55,110 @@ func TestImportTakesEveryFormOfTarball(t *testing.T) {
 	}
 }
 
-// TestExportComesBack through a file, for both kinds of store.
-func TestExportComesBack(t *testing.T) {
+// TestLayoutComesBack: an OCI archive knows an image by its manifest.
+func TestLayoutComesBack(t *testing.T) {
 	plain := newTestImage(t, "demo-api:1", layerTar(t, "base"), layerTar(t, "one"))
-	zipped := newStoreImage(t, plain, true)
+	zipped, unzipped := newStoreImage(t, plain, true), newStoreImage(t, plain, false)
 	f := newFolder(t)
 	for _, r := range []*archive.Record{
 		mustIngest(t, f, classicSave(t, plain), classicInfo, plain.Image)[0],
 		mustIngest(t, f, containerdSave(t, zipped), containerdInfo, zipped.Image)[0],
+		mustIngest(t, f, containerdSave(t, unzipped), containerdInfo, unzipped.Image)[0],
 	} {
-		load, err := f.Load(context.Background(), r, r.Store, nil)
+		load, err := f.Layout(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		load.Names = r.References
-		var file bytes.Buffer
-		if err := load.WriteZstd(context.Background(), &file, nil); err != nil {
-			t.Fatal(err)
+		var first, second bytes.Buffer
+		for _, w := range []*bytes.Buffer{&first, &second} {
+			if err := load.Write(context.Background(), w, nil); err != nil {
+				t.Fatal(err)
+			}
 		}
-		back := mustImport(t, newFolder(t), file.Bytes())[0]
-		if back.ImageID != r.ImageID || back.Store != r.Store || !slices.Equal(back.References, r.References) {
-			t.Errorf("%s of a %s store came back as %s of a %s store, named %v", r.ImageID, r.Store, back.ImageID, back.Store, back.References)
+		if !bytes.Equal(first.Bytes(), second.Bytes()) {
+			t.Error("two exports differ")
 		}
+		want := r.ImageID
+		if r.Store == engine.Classic {
+			want = r.View.Digest
+		}
+		back := mustImport(t, newFolder(t), first.Bytes())[0]
+		if back.ImageID != want || load.ID != want || back.ConfigDigest() != r.ConfigDigest() || !slices.Equal(back.References, r.References) {
+			t.Errorf("%s of a %s store was written as %s and came back as %s, named %v", r.ImageID, r.Store, load.ID, back.ImageID, back.References)
+		}
+	}
+}
+
+// TestImportKnowsKinds where layers do not tell: an engine with a containerd
+// store writes manifests that are the image's own, one with a graph driver
+// such as nobody knows.
+func TestImportKnowsKinds(t *testing.T) {
+	img := newTestImage(t, "demo-api:1", layerTar(t, "base"))
+	stored := newStoreImage(t, img, false)
+	for kind, sources := range map[engine.StoreKind]map[string]any{engine.Containerd: nil, engine.Classic: {img.DiffIDs[0].String(): "x"}} {
+		s := newStream(t)
+		s.Blob(img.Layers[0])
+		s.Blob(stored.Manifest)
+		item := map[string]any{"Config": s.Blob(img.Config), "RepoTags": img.References, "Layers": []string{"blobs/sha256/" + img.DiffIDs[0].Encoded()}}
+		if sources != nil {
+			item["LayerSources"] = sources
+		}
+		s.File("manifest.json", mustJSON(t, []any{item}))
+		d := descriptor(ocispec.MediaTypeImageManifest, stored.Manifest)
+		d.Annotations = map[string]string{"io.containerd.image.name": "docker.io/library/demo-api:1"}
+		s.File("index.json", mustJSON(t, ocispec.Index{Manifests: []ocispec.Descriptor{d}}))
+		want := map[engine.StoreKind]digest.Digest{engine.Containerd: stored.ID, engine.Classic: img.ID}[kind]
+		r := mustImport(t, newFolder(t), s.End())[0]
+		if r.Store != kind || r.ImageID != want || !slices.Equal(r.References, img.References) {
+			t.Errorf("imported as %s of a %s store, named %v; want %s of a %s store", r.ImageID, r.Store, r.References, want, kind)
+		}
+	}
+}
+
+// TestImportTwice makes one record, but a second one where the name has moved
+// on meanwhile: it must be the newest again.
+func TestImportTwice(t *testing.T) {
+	img, other := newTestImage(t, "demo-api:1", layerTar(t, "one")), newTestImage(t, "demo-api:1", layerTar(t, "two"))
+	f := newFolder(t)
+	first := mustImport(t, f, oldSave(t, img))[0]
+	if again := mustImport(t, f, classicSave(t, img))[0]; again.Name() != first.Name() {
+		t.Errorf("a second import made record %s beside %s", again.Name(), first.Name())
+	}
+	mustImport(t, f, oldSave(t, other))
+	third := mustImport(t, f, oldSave(t, img))[0]
+	catalog, err := f.Catalog(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(catalog.Records) != 3 || catalog.Newest()["demo-api:1"].Name() != third.Name() || third.ImageID != img.ID {
+		t.Errorf("%d records, demo-api:1 is %s", len(catalog.Records), catalog.Newest()["demo-api:1"].ImageID)
+	}
+}
+
+func TestImportAs(t *testing.T) {
+	untagged, named := newTestImage(t, "", layerTar(t, "one")), newTestImage(t, "demo-api:1", layerTar(t, "two"))
+	f := newFolder(t)
+	results, err := f.ImportAs(context.Background(), bytes.NewReader(oldSave(t, untagged)), "test", "demo-api:9")
+	if err != nil || results[0].Err != nil || !slices.Equal(results[0].Record.References, []string{"demo-api:9"}) {
+		t.Fatalf("ImportAs of an untagged image = %+v, %v", results, err)
+	}
+	if _, err := f.ImportAs(context.Background(), bytes.NewReader(oldSave(t, untagged, named)), "test", "demo-api:9"); !errors.Is(err, archive.ErrSeveral) {
+		t.Errorf("one name for two images: %v, want %v", err, archive.ErrSeveral)
+	}
+}
+
+// TestImportGoesOn with the other images of a file where one is not whole.
+func TestImportGoesOn(t *testing.T) {
+	whole, half := newTestImage(t, "demo-api:1", layerTar(t, "one")), newTestImage(t, "demo-api:2", layerTar(t, "two"))
+	file := withoutEntry(t, oldSave(t, half, whole), half.ID.Encoded())
+	f := newFolder(t)
+	results, err := f.Import(context.Background(), bytes.NewReader(file), "test")
+	if err != nil || len(results) != 2 {
+		t.Fatalf("Import = %+v, %v", results, err)
+	}
+	if !errors.Is(results[0].Err, archive.ErrIncomplete) || results[1].Err != nil || results[1].Record.ImageID != whole.ID {
+		t.Errorf("Import = %v and %v, want the second image alone", results[0].Err, results[1].Err)
 	}
 }
 

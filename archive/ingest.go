@@ -30,6 +30,7 @@ const maxMetadataTotal = 64 << 20
 type Ingested struct {
 	Image  engine.Image
 	Record *Record // durable; nil where Err is not
+	Known  bool    // the archive had the record before
 	Err    error
 }
 
@@ -39,19 +40,21 @@ type Ingested struct {
 // hashed. An error of Ingest itself is about the stream and means that
 // nothing was archived; an image that did not come whole has its own error.
 func (a *Archive) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
-	in, err := a.receive(ctx, body)
+	in, err := a.receive(ctx, body, true)
 	if err != nil {
 		return nil, err
 	}
 	return in.archive(images, info)
 }
 
-// receive reads a tar of images to its end, and stores its layers.
-func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) {
+// receive reads a tar of images to its end, and stores its layers. Only an
+// engine calls a layer by the same alias each time.
+func (a *Archive) receive(ctx context.Context, body io.Reader, aliased bool) (*ingest, error) {
 	in, err := a.newIngest(ctx)
 	if err != nil {
 		return nil, err
 	}
+	in.aliased = aliased
 	streamErr := readSave(contextReader{ctx, body}, in.visit)
 	in.background.Wait() // its errors are kept with the files they are about
 	if streamErr != nil {
@@ -62,17 +65,42 @@ func (a *Archive) receive(ctx context.Context, body io.Reader) (*ingest, error) 
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
-	results := in.assembleAll(images, info)
-	return results, in.a.commit(in.ctx, results)
+	results := unrecorded(images)
+	return results, in.record(results, info)
 }
 
-func (in *ingest) assembleAll(images []engine.Image, info engine.Info) []Ingested {
+func unrecorded(images []engine.Image) []Ingested {
 	results := make([]Ingested, len(images))
 	for i, img := range images {
 		results[i].Image = img
-		results[i].Record, results[i].Err = in.assemble(in.ctx, img, info)
 	}
 	return results
+}
+
+// record makes the records that results still lack.
+func (in *ingest) record(results []Ingested, info engine.Info) error {
+	in.assembleAll(results, info)
+	return in.a.commit(in.ctx, results)
+}
+
+// assembleAll makes these records without writing them.
+func (in *ingest) assembleAll(results []Ingested, info engine.Info) {
+	assemblies := make([]*assembly, len(results))
+	for i, result := range results {
+		if result.Err == nil && !result.Known {
+			assemblies[i] = in.newAssembly()
+			results[i].Record, results[i].Err = assemblies[i].assemble(result.Image, info)
+		}
+	}
+	in.small.wait()
+	for i, a := range assemblies {
+		if a == nil || results[i].Err != nil {
+			continue
+		}
+		if err := a.settle(results[i].Record); err != nil {
+			results[i].Record, results[i].Err = nil, err
+		}
+	}
 }
 
 // ingest is the state of reading one save, or of one push.
@@ -81,7 +109,9 @@ type ingest struct {
 	ctx        context.Context
 	compressor *compressor
 	background *errgroup.Group
+	small      *smallBlobs
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
+	aliased    bool                      // names of layers may be aliases
 	aliases    map[string]digest.Digest
 	pushed     map[digest.Digest]pushedLayer        // by what an engine's push calls it
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
@@ -116,7 +146,7 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{},
+	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
 		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{}, pushed: map[digest.Digest]pushedLayer{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
@@ -194,7 +224,7 @@ func (in *ingest) visit(h *tar.Header, r io.Reader) error {
 	}
 	file, err := in.read(name, h.Size, newPeeker(r))
 	if err != nil {
-		return fmt.Errorf("reading %q from the engine: %w", name, err)
+		return fmt.Errorf("reading %q: %w", name, err)
 	}
 	in.add(name, file)
 	return nil
@@ -259,7 +289,7 @@ func (in *ingest) claim(name string) (digest.Digest, string) {
 	}
 	alias, base := path.Split(name)
 	alias = strings.TrimSuffix(alias, "/")
-	if base != "layer.tar" || len(alias) != 64 {
+	if base != "layer.tar" || len(alias) != 64 || !in.aliased {
 		return "", ""
 	}
 	return in.aliases[alias], alias
@@ -286,7 +316,7 @@ func (in *ingest) newMetadata(data []byte) (*file, error) {
 // what its name claims.
 func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias string) (*file, error) {
 	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, onlyReader{r}, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(sum, r); err != nil {
 		return nil, err
 	}
 	file := &file{digest: sum.Digest(), size: sum.Size(), stored: stored, alias: alias}
@@ -295,9 +325,6 @@ func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias s
 	}
 	return file, nil
 }
-
-// onlyReader hides WriteTo, so that the copy uses the buffer it is given.
-type onlyReader struct{ io.Reader }
 
 // store takes an entry whose content the archive lacks, as far as its name
 // tells. What the content is shows when it is read back from the disk, which
@@ -346,7 +373,7 @@ func (in *ingest) copy(blob BlobWriter, r io.Reader, size int64, compress bool) 
 		out, closed = w, w.Close
 	}
 	sticky := &stickyWriter{w: out}
-	_, readErr = io.CopyBuffer(sticky, onlyReader{r}, make([]byte, 1<<20))
+	_, readErr = copyAll(sticky, r)
 	return errors.Join(sticky.err, closed()), readErr
 }
 
@@ -397,7 +424,7 @@ func (in *ingest) lookup(name string) (*file, error) {
 		}
 		name = target
 	}
-	return nil, fmt.Errorf("%w: %q is missing in its answer", ErrIncomplete, name)
+	return nil, fmt.Errorf("%w: %q is missing", ErrIncomplete, name)
 }
 
 // has reports whether the stream had a blob of that digest.

@@ -34,6 +34,7 @@ type Load struct {
 	config   ocispec.Descriptor
 	layers   []digest.Digest // names of the layers in the tar, lowest first
 	content  []tarBlob
+	layout   bool // an OCI layout and nothing else
 }
 
 type tarFile struct {
@@ -149,6 +150,7 @@ func (l *Load) add(d digest.Digest, size int64, stored ocispec.Descriptor, has f
 // head makes the small files that come first in the tar.
 func (l *Load) head() ([]tarFile, error) {
 	index := newIndex()
+	index.Annotations = map[string]string{storeAnnotation: string(l.store())}
 	item := struct {
 		Config   string
 		RepoTags []string
@@ -164,6 +166,9 @@ func (l *Load) head() ([]tarFile, error) {
 		}
 		item.RepoTags = append(item.RepoTags, full)
 		d := l.target
+		if l.layout {
+			tagged = name
+		}
 		d.Annotations = map[string]string{"io.containerd.image.name": full, ocispec.AnnotationRefName: tagged}
 		index.Manifests = append(index.Manifests, d)
 	}
@@ -178,7 +183,10 @@ func (l *Load) head() ([]tarFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []tarFile{{layoutFile, []byte(layoutBytes)}, {indexFile, indexJSON}, {"manifest.json", manifestJSON}}
+	files := []tarFile{{layoutFile, []byte(layoutBytes)}, {indexFile, indexJSON}}
+	if !l.layout {
+		files = append(files, tarFile{"manifest.json", manifestJSON})
+	}
 	if l.manifest != nil {
 		files = append(files, tarFile{blobName(l.target.Digest), l.manifest})
 	}
@@ -261,10 +269,9 @@ func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progres
 		defer plain.Close()
 		content.r = digestio.VerifyReader(plain, b.digest, b.size)
 	}
-	if _, err := io.CopyBuffer(onlyWriter{tw}, content, make([]byte, 1<<20)); err != nil {
-		if content.failed {
-			return unreadable(ctx, b.stored.Digest, err)
-		}
+	if _, failed, err := copyAhead(tw, content); failed {
+		return unreadable(ctx, b.stored.Digest, err)
+	} else if err != nil {
 		return fmt.Errorf("sending %s: %w", b.digest, err)
 	}
 	return nil
@@ -279,14 +286,10 @@ func unreadable(ctx context.Context, d digest.Digest, err error) error {
 	return damage(d, err.Error())
 }
 
-// onlyWriter hides ReadFrom, so that the copy uses the buffer it is given.
-type onlyWriter struct{ io.Writer }
-
-// tellingReader tells what it read, and whether it was reading that failed.
+// tellingReader tells how much it read.
 type tellingReader struct {
-	r      io.Reader
-	tell   func(int64) // may be nil
-	failed bool
+	r    io.Reader
+	tell func(int64) // may be nil
 }
 
 func (t *tellingReader) Read(b []byte) (int, error) {
@@ -294,6 +297,5 @@ func (t *tellingReader) Read(b []byte) (int, error) {
 	if t.tell != nil {
 		t.tell(int64(n))
 	}
-	t.failed = err != nil && err != io.EOF
 	return n, err
 }

@@ -25,7 +25,7 @@ func (a *assembly) containerd(r *Record, img engine.Image) error {
 	}
 	i := slices.IndexFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest == img.ID })
 	if i < 0 {
-		return fmt.Errorf("%w: its answer does not name %s", ErrIncomplete, img.ID)
+		return fmt.Errorf("%w: index.json does not name %s", ErrIncomplete, img.ID)
 	}
 	target := index.Manifests[i]
 	target.Annotations = nil // names and notes of the engine, not part of the image

@@ -14,10 +14,10 @@ var (
 	groupReadable = modes{file: 0o640, dir: 0o750 | fs.ModeSetgid}
 )
 
-// modesOf tells which modes an archive was made with: what is added later has
-// the same.
-func modesOf(path string) modes {
-	info, err := os.Stat(filepath.Join(path, recordsDir))
+// modesOf tells by a folder which modes an archive was made with: what is added
+// later has the same.
+func modesOf(dir string) modes {
+	info, err := os.Stat(dir)
 	if err == nil && info.Mode().Perm()&0o050 == 0o050 {
 		return groupReadable
 	}
@@ -25,41 +25,41 @@ func modesOf(path string) modes {
 }
 
 // mkdir makes a folder with the archive's mode, whatever the process's umask.
-func (f *folder) mkdir(name string) error {
-	if err := f.fsys.MkdirAll(name, f.modes.dir.Perm()); err != nil {
+func (l *local) mkdir(name string) error {
+	if err := l.fsys.MkdirAll(name, l.modes.dir.Perm()); err != nil {
 		return err
 	}
-	if f.modes == private {
+	if l.modes == private {
 		return nil
 	}
-	for dir := name; len(dir) > len(f.path); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == f.modes.dir.Perm() {
+	for dir := name; len(dir) > len(l.path); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == l.modes.dir.Perm() {
 			continue
 		}
-		if err := os.Chmod(dir, f.modes.dir); err != nil {
+		if err := os.Chmod(dir, l.modes.dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// openToGroup lets the group of the folder read what is there already.
-func (f *folder) openToGroup() error {
-	if f.modes == groupReadable {
+// openToGroup lets the group of the folder read what is there already, below
+// one of its folders or itself.
+func (l *local) openToGroup(below string) error {
+	if l.modes == groupReadable {
 		return nil
 	}
-	f.modes = groupReadable
-	return filepath.WalkDir(f.path, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
+	l.modes = groupReadable
+	if err := l.openRoot(); err != nil {
+		return err
+	}
+	return filepath.WalkDir(below, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == l.path:
 			return err
-		}
-		if name == f.path {
-			return f.openRoot()
-		}
-		if d.IsDir() {
+		case d.IsDir():
 			return os.Chmod(name, groupReadable.dir)
-		}
-		if d.Type().IsRegular() {
+		case d.Type().IsRegular():
 			return os.Chmod(name, groupReadable.file)
 		}
 		return nil
@@ -68,10 +68,10 @@ func (f *folder) openToGroup() error {
 
 // openRoot leaves the folder itself as it is where its group can read it: it
 // may have been somebody's before it was an archive.
-func (f *folder) openRoot() error {
-	info, err := os.Stat(f.path)
+func (l *local) openRoot() error {
+	info, err := os.Stat(l.path)
 	if err != nil || info.Mode().Perm()&0o050 == 0o050 {
 		return err
 	}
-	return os.Chmod(f.path, f.modes.dir)
+	return os.Chmod(l.path, l.modes.dir)
 }

@@ -231,7 +231,8 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 	if err := p.describe(); err != nil {
 		return nil, err
 	}
-	results := p.in.assembleAll(images, info)
+	results := unrecorded(images)
+	p.in.assembleAll(results, info)
 	for _, res := range results {
 		if res.Err == nil {
 			res.Record.LentName = p.lent[res.Image.ID]

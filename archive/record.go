@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -152,7 +152,7 @@ func (r *Record) encode() ([]byte, error) {
 	unique := make([]byte, 2)
 	rand.Read(unique)
 	r.name = strings.Join([]string{
-		r.Archived.UTC().Format(recordTime),
+		r.stamp(),
 		r.ImageID.Encoded()[:12],
 		digest.FromBytes(data).Encoded()[:16] + hex.EncodeToString(unique),
 	}, "-")
@@ -170,14 +170,20 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 		return nil, errors.New("its content does not match the checksum in its name")
 	}
 	r := &Record{name: name}
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(r); err != nil {
+	if err := jsonv2.Unmarshal(data, r); err != nil {
 		return nil, err
 	}
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
+	if parts[0] != r.stamp() || parts[1] != r.ImageID.Encoded()[:12] {
+		return nil, errors.New("its name is that of another image or time")
+	}
 	return r, nil
 }
+
+// stamp is the first part of a record's name.
+func (r *Record) stamp() string { return r.Archived.UTC().Format(recordTime) }
 
 func (r *Record) validate() error {
 	if r.Format > formatVersion {

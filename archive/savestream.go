@@ -31,13 +31,13 @@ func readSave(body io.Reader, visit func(h *tar.Header, r io.Reader) error) erro
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("reading the engine's tar: %w", err)
+			return fmt.Errorf("reading the tar: %w", err)
 		}
 		if err := visit(h, tr); err != nil {
 			return err
 		}
 		if _, err := io.Copy(io.Discard, tr); err != nil {
-			return fmt.Errorf("reading %s from the engine: %w", h.Name, err)
+			return fmt.Errorf("reading %s: %w", h.Name, err)
 		}
 		last = h.Size
 		if h.Typeflag != tar.TypeReg {
@@ -66,7 +66,7 @@ func readPastEnd(r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the end of the engine's answer: %w", err)
+			return fmt.Errorf("reading what follows the tar: %w", err)
 		}
 	}
 }

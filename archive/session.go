@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -30,29 +31,33 @@ type session struct {
 
 // writing returns the session, which it opens at the first call. It also
 // removes what dead runs left.
-func (f *folder) writing() (*session, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.session != nil {
-		return f.session, nil
+func (l *local) writing() (*session, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session != nil {
+		return l.session, nil
 	}
-	if err := f.sweep(); err != nil {
+	if err := l.sweep(); err != nil {
 		return nil, fmt.Errorf("clearing temporary files: %w", err)
 	}
-	s, err := f.newSession()
+	s, err := l.newSession()
 	if err != nil {
 		return nil, fmt.Errorf("writing to the archive: %w", err)
 	}
-	f.session = s
+	l.session = s
 	return s, nil
 }
 
 // errSwept means that another process took a new session for a dead one.
 var errSwept = errors.New("temporary folder was taken away")
 
-func (f *folder) newSession() (*session, error) {
-	for range 5 {
-		s, err := f.trySession()
+// sessionTries is above the number of processes that may start at once: each
+// sweeps once, and may take a folder that another has made and not locked yet.
+const sessionTries = 100
+
+func (l *local) newSession() (*session, error) {
+	for range sessionTries {
+		s, err := l.trySession()
 		if !errors.Is(err, errSwept) {
 			return s, err
 		}
@@ -60,12 +65,12 @@ func (f *folder) newSession() (*session, error) {
 	return nil, errSwept
 }
 
-func (f *folder) trySession() (*session, error) {
-	dir := filepath.Join(f.path, tmpDir, hostName()+"-"+rand.Text())
-	if err := f.mkdir(dir); err != nil {
+func (l *local) trySession() (*session, error) {
+	dir := l.sessionDir()
+	if err := l.mkdir(dir); err != nil {
 		return nil, err
 	}
-	lock := flock.New(lockOf(dir), flock.SetPermissions(f.modes.file))
+	lock := flock.New(lockOf(dir), flock.SetPermissions(l.modes.file))
 	if locked, err := lock.TryLock(); err != nil || !locked {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(errSwept, lock.Close())
@@ -77,7 +82,12 @@ func (f *folder) trySession() (*session, error) {
 	if _, err := os.Stat(lockOf(dir)); err != nil {
 		return nil, errors.Join(errSwept, lock.Close())
 	}
-	return &session{fsys: f.fsys, dir: dir, mode: f.modes.file, lock: lock}, nil
+	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lock: lock}, nil
+}
+
+// sessionDir is a new name for a session's folder.
+func (l *local) sessionDir() string {
+	return filepath.Join(l.path, l.own(tmpDir), hostName()+"-"+rand.Text())
 }
 
 func lockOf(dir string) string { return filepath.Join(dir, "lock") }
@@ -89,18 +99,14 @@ func (s *session) pending() (*durable.Pending, error) {
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
 
-func (s *session) close() error {
-	return errors.Join(os.RemoveAll(s.dir), s.lock.Close())
-}
-
 // sweep removes the temporary files of runs that are no more.
-func (f *folder) sweep() error {
-	entries, err := os.ReadDir(f.join(tmpDir))
+func (l *local) sweep() error {
+	entries, err := os.ReadDir(l.join(l.own(tmpDir)))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := f.removeStranded(filepath.Join(f.join(tmpDir), e.Name()), e); err != nil {
+		if err := l.removeStranded(filepath.Join(l.join(l.own(tmpDir)), e.Name()), e); err != nil {
 			return err
 		}
 	}
@@ -109,20 +115,41 @@ func (f *folder) sweep() error {
 
 // removeStranded removes what a dead run left. While it does so it holds that
 // run's lock, so that nobody can start there.
-func (f *folder) removeStranded(name string, e fs.DirEntry) error {
+func (l *local) removeStranded(name string, e fs.DirEntry) error {
 	host, _, ok := cutLast(e.Name(), "-")
 	if !ok || !e.IsDir() || host != hostName() {
 		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
 			return nil
 		}
-		return os.RemoveAll(name)
+		return l.clear(name)
 	}
-	lock := flock.New(lockOf(name), flock.SetPermissions(f.modes.file))
+	lock := flock.New(lockOf(name), flock.SetPermissions(l.modes.file))
 	defer lock.Close()
 	if free, err := lock.TryLock(); err != nil || !free {
 		return nil
 	}
-	return os.RemoveAll(name)
+	return l.clear(name)
+}
+
+// clear removes a session's folder, but not what lies there only until it is
+// settled that it may go. It gives the folder another name first: else a
+// process that begins, or looks for what dead runs left, makes its lock there
+// while it is being removed.
+func (l *local) clear(dir string) error {
+	away := l.sessionDir()
+	if err := os.Rename(dir, away); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another process is at it
+		}
+		return err
+	}
+	if err := l.rescue(away); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil // where it is not empty, another process has begun to clear it
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

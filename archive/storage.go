@@ -65,13 +65,28 @@ type Storage interface {
 // Collector is a storage that frees space itself. What is not one, such as a
 // registry, has its own way to do it.
 type Collector interface {
+	// Now is the present time by the clock that BlobInfo.Used is of.
+	Now(ctx context.Context) (time.Time, error)
 	// Blobs lists every blob.
 	Blobs(ctx context.Context) ([]BlobInfo, error)
 	// RemoveBlob removes a blob that no record names, unless it was written or
-	// touched after that time. It asks named once more when the blob is out of
-	// everybody's reach, and puts it back if the answer is yes. It returns the
-	// bytes freed.
+	// touched after that time. When the blob is out of everybody's reach it
+	// looks once more whether it is still the one that was to go, and asks
+	// named; it puts back what was touched or is named. It returns the bytes
+	// freed, as they count on the storage's disk. One that is not there is no
+	// error.
 	RemoveBlob(ctx context.Context, d digest.Digest, after time.Time, named func(context.Context) (bool, error)) (int64, error)
+}
+
+// SelfContained is a storage that keeps each record, with copies of all its
+// blobs, in a file of its own.
+type SelfContained interface {
+	// File returns the path of a record's file, and whether it has one.
+	File(ctx context.Context, name string) (string, bool)
+	// Audit reads the record's own file and compares all of it with what it
+	// should be. What a blob decompresses to is not looked at. The error is a
+	// [*DamageError] that names every bad blob.
+	Audit(ctx context.Context, r *Record) error
 }
 
 // BlobInfo is what a storage knows of a blob without reading it.

@@ -163,7 +163,7 @@ func (p *proof) read(r io.Reader) error {
 	}
 	defer plain.Close()
 	sum := digestio.NewHasher()
-	if _, err := io.CopyBuffer(sum, onlyReader{plain}, make([]byte, 1<<20)); err != nil {
+	if _, err := copyAll(sum, plain); err != nil {
 		return fmt.Errorf("does not decompress: %w", err)
 	}
 	// A decoder may stop before the end of its input: what follows counts too.
@@ -227,7 +227,10 @@ func (a *Archive) Verify(ctx context.Context, r *Record, img engine.Image, store
 // called from several goroutines.
 func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) error {
 	var mu sync.Mutex
-	var bad []Damage
+	bad, err := a.audit(ctx, r)
+	if err != nil {
+		return err
+	}
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, d := range r.Blobs {
@@ -247,10 +250,32 @@ func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) er
 		return err
 	}
 	if len(bad) > 0 {
-		slices.SortFunc(bad, func(a, b Damage) int { return cmp.Compare(a.Digest, b.Digest) })
-		return &DamageError{Blobs: bad}
+		return damageOf(bad)
 	}
 	return a.checkIdentity(ctx, r)
+}
+
+// audit returns what is wrong with the record's own file, where it has one. A
+// blob's other copies, which the archive may read instead, do not make up for
+// it.
+func (a *Archive) audit(ctx context.Context, r *Record) ([]Damage, error) {
+	own, ok := a.store.(SelfContained)
+	if !ok || a.opts.HeadOnly {
+		return nil, nil
+	}
+	err := own.Audit(ctx, r)
+	var damaged *DamageError
+	if errors.As(err, &damaged) {
+		return damaged.Blobs, nil
+	}
+	return nil, err
+}
+
+// damageOf names each bad blob once.
+func damageOf(bad []Damage) error {
+	bad = slices.Clone(bad)
+	slices.SortStableFunc(bad, func(a, b Damage) int { return cmp.Compare(a.Digest, b.Digest) })
+	return &DamageError{Blobs: slices.CompactFunc(bad, func(a, b Damage) bool { return a.Digest == b.Digest })}
 }
 
 func (a *Archive) checkBlob(ctx context.Context, r *Record, d ocispec.Descriptor, progress func(int64)) error {

@@ -62,14 +62,21 @@ func TestImportsRunOneWay(t *testing.T) {
 		"engine/docker":     {"engine"},
 		"engine/enginetest": {"engine"},
 		"selector":          {"engine"},
-		"archive":           {"engine", "internal/durable", "internal/digestio"},
+		"archive":           {"engine", "archive/retention", "internal/durable", "internal/digestio"},
 		"archive/retention": {},
-		"prune":             {"engine", "archive", "selector", "internal/durable", "internal/digestio"},
-		"push":              {"engine", "archive", "internal/durable", "internal/digestio"},
-		"restore":           {"engine", "archive", "internal/durable", "internal/digestio"},
+		"archive/signing":   {},
+		"prune":             {"engine", "archive", "archive/retention", "selector", "internal/durable", "internal/digestio"},
+		"push":              {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+		"serve":             {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
+
+		"archive/archivetest": {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+		"archive/registry":    {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+
+		"internal/registrytest": {},
 	}
 	all := packages(t)
 	for pkg, may := range rules {
@@ -93,7 +100,9 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/docker/docker/client":                      {"engine/docker", "engine/enginetest"},
 		"github.com/docker/cli/cli/context":                    {"engine/docker"},
 		"github.com/google/go-containerregistry/pkg/v1/remote": {"archive/registry"},
-		"github.com/klauspost/compress":                        {"archive"},
+		"github.com/klauspost/compress":                        {"archive", "archive/archivetest"},
+		"github.com/hiddeco/sshsig":                            {"archive/signing"},
+		"golang.org/x/crypto":                                  {"archive/signing", "serve", "internal/registrytest"},
 		"github.com/urfave/cli/v2":                             {"cmd/archprune"},
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},

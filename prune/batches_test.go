@@ -54,8 +54,8 @@ func TestBatches(t *testing.T) {
 		"a save that leaks":              {leaky, []engine.Image{a, b, c}, 1000, []int{1, 1, 1}},
 		"unknown version might leak":     {engine.Info{Store: engine.Classic, Version: "dev"}, []engine.Image{a, b}, 1000, []int{1, 1}},
 		"containerd stages nothing":      {streams, []engine.Image{a, b, c}, 1, []int{3}},
-		"no batch is larger than 64":     {streams, slices.Repeat([]engine.Image{a}, 130), 0, []int{64, 64, 2}},
-		"nor on a classic store with it": {old, slices.Repeat([]engine.Image{a}, 65), 1 << 30, []int{64, 1}},
+		"no batch is larger than 512":    {streams, slices.Repeat([]engine.Image{a}, 1026), 0, []int{512, 512, 2}},
+		"nor on a classic store with it": {old, slices.Repeat([]engine.Image{a}, 513), 1 << 30, []int{512, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int

@@ -14,7 +14,7 @@ import (
 
 // maxBatch bounds the images of one save, so that a failure of one call costs
 // little.
-const maxBatch = 64
+const maxBatch = 512
 
 // errRepeatedLayer is why an image can't be saved without harm.
 var errRepeatedLayer = errors.New("it has the same layer twice, so it can only be pushed: a save of it would leak disk space on this engine (25 or later with a graph driver)")

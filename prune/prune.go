@@ -289,6 +289,7 @@ func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Ima
 		return record
 	}
 	if renamed, err := r.arch.Rename(ctx, record, img, r.info); err == nil {
+		r.added += renamed.Sizes.Added
 		return renamed
 	}
 	if record.Covers(img, r.info.Store) {

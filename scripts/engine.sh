@@ -39,6 +39,11 @@ missing() {
 	has zstd || echo zstd
 	has skopeo || echo skopeo
 	has umoci || echo umoci
+	has docker-registry || echo docker-registry
+	has ssh-keygen || echo openssh-client
+	has podman || echo podman
+	has bzip2 || echo bzip2
+	has xz || echo xz-utils
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 
@@ -60,23 +65,27 @@ release_services() {
 	[ ! -e $guard.before-archprune ] || mv $guard.before-archprune $guard
 }
 
-# disable_services keeps the engine that was just installed from starting with
-# the machine. Each of the two ways covers one kind of init.
+# disable_services keeps what was just installed from starting with the
+# machine. Each of the two ways covers one kind of init.
 disable_services() {
-	deb-systemd-helper disable docker.service docker.socket containerd.service >/dev/null 2>&1 || true
-	update-rc.d docker disable >/dev/null 2>&1 || true
-	say "Docker is installed, and its service is left disabled"
+	local name
+	for name in "$@"; do
+		deb-systemd-helper disable "$name.service" "$name.socket" >/dev/null 2>&1 || true
+		update-rc.d "$name" disable >/dev/null 2>&1 || true
+	done
+	say "installed, and its service is left disabled: $*"
 }
 
 # install_packages installs what missing names.
 install_packages() {
-	local wanted log had_engine=yes
+	local wanted log had_engine=yes had_registry=yes
 	wanted=$(missing "$1" | xargs -n1 | sort -u | xargs)
 	[ -n "$wanted" ] || return 0
 	has apt-get || die "this machine lacks $wanted (Debian's names) and has no apt-get: install them"
 	[ "$(id -u)" = 0 ] || die "this machine lacks packages; as root: apt-get install --no-install-recommends $wanted"
 	say "installing Debian packages"
 	has dockerd || had_engine=no
+	has docker-registry || had_registry=no
 	hold_services
 	log=$(mktemp)
 	export DEBIAN_FRONTEND=noninteractive
@@ -88,7 +97,8 @@ install_packages() {
 	apt-get -q install -y --no-install-recommends $wanted >"$log" 2>&1 ||
 		{ cat "$log" >&2; die "apt-get install did not succeed"; }
 	rm -f "$log"
-	[ $had_engine = yes ] || disable_services
+	[ $had_engine = yes ] || disable_services docker containerd
+	[ $had_registry = yes ] || [ "$1" = demo ] || disable_services docker-registry
 	[ -z "$(missing "$1")" ] || die "still missing after the installation: $(missing "$1" | xargs)"
 }
 

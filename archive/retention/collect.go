@@ -53,6 +53,19 @@ type Terms struct {
 	// to be needed by a record that another host is writing, so MinAge must
 	// exceed the longest save. 0 is [DefaultMinAge].
 	MinAge time.Duration
+
+	// Alone promises that nobody writes to the archive meanwhile: a blob that
+	// no record needs may then go whatever its age.
+	Alone bool
+}
+
+// Cutoff is the time after which a blob must not have been written or needed
+// if it is to go.
+func (t Terms) Cutoff() time.Time {
+	if t.Alone {
+		return t.Now
+	}
+	return t.Now.Add(-cmp.Or(t.MinAge, DefaultMinAge) - ClockSlack)
 }
 
 // Validate reports times that make no sense. The error wraps [ErrUsage].
@@ -61,7 +74,7 @@ func (t Terms) Validate() error {
 	case t.Grace < 0:
 		return usagef("--grace %v: want a time of 0 or more, such as 168h", t.Grace)
 	case t.MinAge < 0:
-		return usagef("smallest age of a blob to remove %v: want a time of 0 or more, such as 24h", t.MinAge)
+		return usagef("--min-age %v: want a time of 0 or more, such as 24h", t.MinAge)
 	}
 	return nil
 }
@@ -105,10 +118,11 @@ func Collect(s Stock, t Terms) (Collection, error) {
 		}
 		need(needed, f.Blobs)
 	}
+	cutoff := t.Cutoff()
 	for _, b := range s.Blobs {
 		switch {
 		case needed[b.Digest]:
-		case over(b.Modified, cmp.Or(t.MinAge, DefaultMinAge), t.Now):
+		case !b.Modified.IsZero() && !b.Modified.After(cutoff):
 			c.Delete = append(c.Delete, b)
 		default:
 			c.Young = append(c.Young, b)

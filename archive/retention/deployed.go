@@ -15,6 +15,7 @@ type Use struct {
 	Reference string        // familiar tagged or digest name; empty if unknown
 	ID        digest.Digest // any digest by which an engine knows it; empty if unknown
 	Where     string        // such as: container web (running) on host a
+	Maybe     bool          // nobody could be asked; it stays all the same
 }
 
 func (u Use) compare(other Use) int {
@@ -34,6 +35,9 @@ type use struct {
 // text says of an archive, in words such as "the last", what it is needed for.
 func (u use) text(which string) string {
 	text := which + " archive of " + u.title() + ", which is in use"
+	if u.Maybe {
+		text = which + " archive of " + u.title() + ", which may be in use"
+	}
 	if u.Where != "" {
 		text += " by " + u.Where
 	}

@@ -19,6 +19,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
+	keys           keys
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -33,7 +34,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
-		a.listCommand(), a.showCommand(), a.verifyCommand(), a.versionCommand(), a.helpCommand()}
+		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
+		a.serveCommand(),
+		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),
+		a.versionCommand(), a.helpCommand()}
 }
 
 func (a *app) cli() *cli.App {

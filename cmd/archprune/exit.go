@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/retention"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/selector"
@@ -28,7 +29,7 @@ const exitHelp = `EXIT STATUS:
      1  failed; nothing was lost
      2  wrong usage
      3  done in part: some images could not be archived, removed or restored
-     4  the archive is damaged
+     4  the archive is damaged, or has what is not trusted
    130  interrupted`
 
 // errPartial ends a run in which some images stayed. They have been reported.
@@ -37,7 +38,8 @@ var errPartial = errors.New("some images stayed")
 // errNone ends a run of several images that all failed. Each was reported.
 var errNone = errors.New("no image was restored")
 
-// errDamaged ends a run that found damage. It has been reported.
+// errDamaged ends a run that found damage, or what is not trusted. It has been
+// reported.
 var errDamaged = errors.New("the archive is damaged")
 
 // usageError is about what the user typed.
@@ -58,9 +60,9 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, ui.ErrFormat):
+	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, retention.ErrUsage), errors.Is(err, ui.ErrFormat):
 		return exitUsage
-	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.As(err, &damaged):
+	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
 		return exitDamaged
 	case errors.Is(err, errPartial):
 		return exitPartial

@@ -22,11 +22,14 @@ func (a *app) listCommand() *cli.Command {
 		Description: `   One line for each reference and each image that it was archived as, newest
    first. The TEMPLATE of --format is a Go template, as for docker image ls;
    its fields are .Repository .Tag .Digest .ID .Created .CreatedAt .Archived
-   .ArchivedAt .Size .Stored .Host .Record`,
+   .ArchivedAt .Size .Stored .Host .Engine .Pinned .Record, and with --forgotten
+   .Forgotten .ForgottenAt .Until .UntilAt`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only show image IDs"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole IDs"},
 			&cli.BoolFlag{Name: "digests", Usage: "show repository digests"},
+			&cli.BoolFlag{Name: "forgotten", Usage: "list what was forgotten and can be brought back"},
+			graceFlag(),
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is table, table TEMPLATE, json or TEMPLATE"},
 			jsonFlag()}, readFlags()),
 		Action: a.list,
@@ -51,7 +54,11 @@ func (a *app) list(c *cli.Context) error {
 		return err
 	}
 	a.warnBad(catalog)
-	rows := listRows(catalog, patterns, a.now(), c.Bool("no-trunc"))
+	l, err := newListing(c, catalog, a.now())
+	if err != nil {
+		return err
+	}
+	rows := l.rows(patterns)
 	format := c.String("format")
 	switch {
 	case c.Bool("json"):
@@ -60,64 +67,125 @@ func (a *app) list(c *cli.Context) error {
 		format = "{{.ID}}"
 	}
 	if len(rows) == 0 && format == "" {
-		_, err := fmt.Fprintln(a.stderr, noRows(catalog))
+		_, err := fmt.Fprintln(a.stderr, l.noRows())
 		return err
 	}
-	return ui.WriteRows(a.stdout, format, listTable(c.Bool("digests")), listHeaders, rows)
+	return ui.WriteRows(a.stdout, format, l.table(c.Bool("digests")), listHeaders, rows)
+}
+
+// listing is what list shows of a catalog.
+type listing struct {
+	catalog   *archive.Catalog
+	records   []*archive.Record
+	forgotten bool
+	grace     time.Duration
+	now       time.Time
+	full      bool // whole IDs
+}
+
+func newListing(c *cli.Context, catalog *archive.Catalog, now time.Time) (listing, error) {
+	l := listing{catalog: catalog, records: catalog.Records, now: now, full: c.Bool("no-trunc")}
+	var err error
+	if l.grace, err = parseWait("--grace", c.String("grace")); err != nil {
+		return l, err
+	}
+	if c.Bool("forgotten") {
+		l.forgotten, l.records = true, catalog.Forgotten
+	}
+	return l, nil
 }
 
 // noRows says why a list has nothing.
-func noRows(catalog *archive.Catalog) string {
-	if len(catalog.Records) > 0 {
+func (l listing) noRows() string {
+	switch {
+	case len(l.catalog.Records) == 0 && len(l.catalog.Bad) > 0:
+		return "The archive has nothing that can be used."
+	case len(l.records) > 0:
 		return "Nothing in the archive matches."
+	case l.forgotten:
+		return "Nothing is forgotten."
 	}
 	return "The archive is empty."
 }
 
-func listTable(digests bool) string {
-	columns := []string{"{{.Repository}}", "{{.Tag}}", "{{.ID}}", "{{.Archived}}", "{{.Size}}", "{{.Stored}}"}
+// table has the columns that tell something: a host where there are several,
+// pins where there are any.
+func (l listing) table(digests bool) string {
+	columns := []string{"{{.Repository}}", "{{.Tag}}"}
 	if digests {
-		columns = slices.Insert(columns, 2, "{{.Digest}}")
+		columns = append(columns, "{{.Digest}}")
+	}
+	columns = append(columns, "{{.ID}}", "{{.Archived}}")
+	if l.forgotten {
+		columns = append(columns, "{{.Forgotten}}", "{{.Until}}")
+	}
+	columns = append(columns, "{{.Size}}", "{{.Stored}}")
+	if l.severalHosts() {
+		columns = append(columns, "{{.Host}}")
+	}
+	if slices.ContainsFunc(l.records, l.pinned) {
+		columns = append(columns, "{{.Pinned}}")
 	}
 	return "table " + strings.Join(columns, "\t")
+}
+
+func (l listing) severalHosts() bool {
+	return slices.ContainsFunc(l.records, func(r *archive.Record) bool { return r.Engine.Host != l.records[0].Engine.Host })
+}
+
+func (l listing) pinned(r *archive.Record) bool {
+	_, ok := l.catalog.Marked(r, archive.Pinned)
+	return ok
 }
 
 var listHeaders = map[string]string{
 	"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID",
 	"Created": "CREATED", "CreatedAt": "CREATED AT", "Archived": "ARCHIVED", "ArchivedAt": "ARCHIVED AT",
-	"Size": "SIZE", "Stored": "STORED", "Host": "HOST", "Record": "RECORD",
+	"Size": "SIZE", "Stored": "STORED", "Host": "HOST", "Engine": "ENGINE", "Pinned": "PINNED", "Record": "RECORD",
+	"Forgotten": "FORGOTTEN", "ForgottenAt": "FORGOTTEN AT", "Until": "GONE", "UntilAt": "GONE AT",
 }
 
 // listRow is one reference of one record; its fields are what --format knows.
 type listRow struct {
-	Repository, Tag, Digest, ID string
-	Created, CreatedAt          string
-	Archived, ArchivedAt        string
-	Size, Stored, Host, Record  string
+	Repository, Tag, Digest, ID            string
+	Created, CreatedAt                     string
+	Archived, ArchivedAt                   string
+	Size, Stored, Host, Engine             string
+	Pinned, Record                         string
+	Forgotten, ForgottenAt, Until, UntilAt string
 }
 
-func listRows(catalog *archive.Catalog, patterns selector.Patterns, now time.Time, full bool) []any {
+func (l listing) rows(patterns selector.Patterns) []any {
 	var rows []any
-	for _, r := range catalog.Records {
+	for _, r := range l.records {
 		for _, ref := range r.References {
 			if _, ok := patterns.MatchReference(ref); ok || patterns.Empty() {
-				rows = append(rows, newListRow(r, ref, now, full))
+				rows = append(rows, l.row(r, ref))
 			}
 		}
 		if len(r.References) == 0 && patterns.Empty() {
-			rows = append(rows, newListRow(r, "", now, full))
+			rows = append(rows, l.row(r, ""))
 		}
 	}
 	return rows
 }
 
-func newListRow(r *archive.Record, ref string, now time.Time, full bool) listRow {
+func (l listing) row(r *archive.Record, ref string) listRow {
 	row := listRow{Repository: "<none>", Tag: "<none>", Digest: "<none>", ID: r.ImageID.String(),
-		Created: ui.Age(r.Created, now), CreatedAt: r.Created.UTC().Format(time.RFC3339),
-		Archived: ui.Age(r.Archived, now), ArchivedAt: r.Archived.UTC().Format(time.RFC3339),
-		Size: ui.Size3(r.Sizes.Unpacked), Stored: ui.Size3(r.Sizes.Stored), Host: r.Engine.Host, Record: r.Name()}
-	if !full {
+		Created: ui.Age(r.Created, l.now), CreatedAt: r.Created.UTC().Format(time.RFC3339),
+		Archived: ui.Age(r.Archived, l.now), ArchivedAt: r.Archived.UTC().Format(time.RFC3339),
+		Size: ui.Size3(r.Sizes.Unpacked), Stored: ui.Size3(r.Sizes.Stored), Host: r.Engine.Host,
+		Engine: r.Engine.Version + "/" + string(r.Store), Record: r.Name()}
+	if !l.full {
 		row.ID = ui.ShortID(row.ID)
+	}
+	if l.pinned(r) {
+		row.Pinned = "pinned"
+	}
+	if m, ok := l.catalog.Marked(r, archive.Forgotten); ok && l.forgotten {
+		until := m.Time.Add(l.grace)
+		row.Forgotten, row.ForgottenAt = ui.Age(m.Time, l.now), m.Time.UTC().Format(time.RFC3339)
+		row.Until, row.UntilAt = ui.Until(until, l.now), until.UTC().Format(time.RFC3339)
 	}
 	if i := strings.LastIndex(ref, ":"); i > 0 {
 		row.Repository, row.Tag = ref[:i], ref[i+1:]
@@ -130,10 +198,32 @@ func newListRow(r *archive.Record, ref string, now time.Time, full bool) listRow
 	return row
 }
 
-// warnBad tells of records that can't be read, which a list would otherwise
+// warnBad tells of records that can't be read or are not trusted, which a list would otherwise
 // leave out without a word.
 func (a *app) warnBad(catalog *archive.Catalog) {
+	a.warnUnreadable(catalog)
+	untrusted := 0
 	for _, bad := range catalog.Bad {
-		a.warn("record %s can't be read and is left out: %v", bad.Name, bad.Err)
+		if bad.Record == nil {
+			continue
+		}
+		if untrusted++; untrusted <= maxUntrusted {
+			a.warn("record %s of %s is left out: %v", bad.Name, neededName(bad.Record), bad.Err)
+		}
+	}
+	if more := untrusted - maxUntrusted; more > 0 {
+		a.warn("%s more left out: not trusted; 'archprune verify' names all", areOrIs(more, "record"))
 	}
 }
+
+func (a *app) warnUnreadable(catalog *archive.Catalog) {
+	for _, bad := range catalog.Bad {
+		if bad.Record == nil {
+			a.warn("record %s can't be read and is left out: %v", bad.Name, bad.Err)
+		}
+	}
+}
+
+// maxUntrusted is how many records that are not trusted are named: where keys
+// came late to an archive, they are many.
+const maxUntrusted = 3

@@ -34,6 +34,7 @@ func commandUnderTest() {
 		}
 		testOnlyEvent = hold(dir, kind)
 	}
+	testOnlyPatience = patience()
 	main()
 }
 
@@ -94,6 +95,8 @@ func TestScript(t *testing.T) {
 				return eng.Store == engine.Containerd, nil
 			case "classic":
 				return eng.Store == engine.Classic, nil
+			case "zstd":
+				return readsZstd(eng.Version), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

@@ -75,7 +75,7 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, routes, ui.Clean(place.path), c.Bool("all")), "\n"))
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), "\n"))
 	return err
 }
 

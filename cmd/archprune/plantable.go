@@ -31,8 +31,8 @@ const (
 
 // planRow is one image.
 type planRow struct {
-	names                     []string
-	id, size, action, reasons string
+	names                       []string
+	id, detail, action, reasons string
 }
 
 func (l planLayout) print(w io.Writer, plan selector.Plan) error {
@@ -42,7 +42,13 @@ func (l planLayout) print(w io.Writer, plan selector.Plan) error {
 			rows = append(rows, planRow{l.names(d), ui.ShortID(d.Image.ID.String()), ui.Size3(d.Image.Size), string(d.Action), reasons(d)})
 		}
 	}
-	headers := []string{"IMAGE", "IMAGE ID", "SIZE", "ACTION", "WHY"}
+	return l.table(w, "SIZE", rows)
+}
+
+// table prints rows; detail is the header of what stands between ID and
+// action.
+func (l planLayout) table(w io.Writer, detail string, rows []planRow) error {
+	headers := []string{"IMAGE", "IMAGE ID", detail, "ACTION", "WHY"}
 	name, why := l.fit(rows)
 	withID := l.width == 0 || why >= widest(rows, func(r planRow) string { return r.reasons })
 	if !withID {
@@ -61,7 +67,10 @@ func (l planLayout) print(w io.Writer, plan selector.Plan) error {
 
 // names are those to show of an image.
 func (l planLayout) names(d selector.Decision) []string {
-	names := imageNames(d.Image)
+	return l.some(imageNames(d.Image))
+}
+
+func (l planLayout) some(names []string) []string {
 	if len(names) > maxNames && !l.all {
 		names = append(slices.Clone(names[:maxNames]), fmt.Sprintf("+%d more", len(names)-maxNames))
 	}
@@ -91,7 +100,7 @@ func (l planLayout) fit(rows []planRow) (name, why int) {
 		return slices.MaxFunc(r.names, func(a, b string) int { return len(a) - len(b) })
 	})
 	room := l.width - gap - column(12) -
-		column(widest(rows, func(r planRow) string { return r.size })) -
+		column(widest(rows, func(r planRow) string { return r.detail })) -
 		column(widest(rows, func(r planRow) string { return r.action }))
 	if name > room-minReason {
 		name = max(minName, room-minReason)
@@ -119,7 +128,7 @@ func (l planLayout) row(t *ui.Table, r planRow, name, why int, withID bool) {
 	for i := range max(len(names), len(whys)) {
 		cells := []string{at(names, i), "", "", "", at(whys, i)}
 		if i == 0 {
-			cells[1], cells[2], cells[3] = r.id, r.size, r.action
+			cells[1], cells[2], cells[3] = r.id, r.detail, r.action
 		}
 		if !withID {
 			cells = slices.Delete(cells, 1, 2)

@@ -60,8 +60,8 @@ func (a *app) restore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	a.warnBad(catalog)
-	targets, err := wanted(catalog, c.Args().Slice(), c.Bool("all"), at)
+	a.warnUnreadable(catalog)
+	targets, err := meant(catalog, c.Args().Slice(), c.Bool("all"), at)
 	if err != nil {
 		return err
 	}
@@ -105,10 +105,24 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 type target struct {
 	record *archive.Record
 	names  []string // to give; nil is all of its names
+
+	refused error // why the record must not be used
 }
 
-// wanted returns the records that the arguments mean, each once.
+// wanted returns the records that the arguments mean, each once, as far as they
+// are trusted.
 func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]target, error) {
+	targets, err := meant(catalog, args, all, at)
+	trusted := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.refused != nil })
+	if len(targets) > 0 && len(trusted) == 0 {
+		err = fmt.Errorf("%s: %w", allNames(targets[0].record), targets[0].refused)
+	}
+	return trusted, err
+}
+
+// meant returns the records that the arguments mean, each once, whether they
+// are trusted or not: in the place of one that is refused no older one comes.
+func meant(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]target, error) {
 	switch {
 	case all && len(args) > 0:
 		return nil, usagef("--all restores everything: give no names with it")
@@ -149,11 +163,11 @@ func matching(catalog *archive.Catalog, arg string, at time.Time) ([]target, err
 	}
 	var targets []target
 	seen := map[string]bool{}
-	for _, r := range catalog.At(at) {
+	for _, r := range catalog.Known(at) {
 		names := slices.DeleteFunc(slices.Clone(r.References), func(ref string) bool { return seen[ref] })
 		matches := func(ref string) bool { _, ok := patterns.MatchReference(ref); return ok }
 		if slices.ContainsFunc(names, matches) {
-			targets = append(targets, target{r, names})
+			targets = append(targets, target{r, names, catalog.Refused(r)})
 		}
 		for _, ref := range names {
 			seen[ref] = true
@@ -194,7 +208,10 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 	for _, t := range targets {
 		r := t.record
 		opts.Names = t.names
-		result, err := restoreOne(c.Context, eng, f, r, opts, progress)
+		result, err := restore.Result{}, t.refused
+		if err == nil {
+			result, err = restoreOne(c.Context, eng, f, r, opts, progress)
+		}
 		if c.Context.Err() != nil {
 			return c.Context.Err()
 		}
@@ -245,10 +262,10 @@ func (o *restoreReport) flush() {
 	}
 }
 
-// worse keeps damage as the reason for the exit code.
+// worse keeps damage, or what is not trusted, as the reason for the exit code.
 func worse(before, err error) error {
 	var damaged *archive.DamageError
-	if errors.As(err, &damaged) || errors.Is(before, errDamaged) {
+	if errors.As(err, &damaged) || errors.Is(err, archive.ErrUntrusted) || errors.Is(err, archive.ErrBadRecord) || errors.Is(before, errDamaged) {
 		return errDamaged
 	}
 	return errPartial

@@ -34,6 +34,9 @@ func (a *app) saveCommand() *cli.Command {
 			if _, err := parseRoute(c); err != nil {
 				return err
 			}
+			if _, err := a.signer(c); err != nil {
+				return err
+			}
 			eng, err := a.engine(c)
 			if err != nil {
 				return err
@@ -76,6 +79,11 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
 			tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
+			if !c.Bool("dry-run") {
+				if _, err := a.signer(c); err != nil {
+					return err
+				}
+			}
 			eng, err := a.engine(c)
 			if err != nil {
 				return err
@@ -99,7 +107,7 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 	if goes(plan) == 0 {
 		return a.nothingToDo(c, plan)
 	}
-	if err := a.confirm(c, plan); err != nil {
+	if err := a.sure(c, "this asks before it removes images", warning(plan)); err != nil {
 		return err
 	}
 	return a.carryOut(c, eng, plan, prune.Options{})
@@ -120,14 +128,16 @@ func (a *app) nothingToDo(c *cli.Context, plan selector.Plan) error {
 // errDeclined ends a run that the user did not want.
 var errDeclined = errors.New("nothing was done")
 
-func (a *app) confirm(c *cli.Context, plan selector.Plan) error {
+// sure asks a person, unless --force was given. What it asks before must be
+// said where there is nobody to ask.
+func (a *app) sure(c *cli.Context, before, warning string) error {
 	if c.Bool("force") {
 		return nil
 	}
 	if !ui.IsTerminal(a.stdin) {
-		return errors.New("this asks before it removes images, and there is no terminal to ask at: add -f (--force)")
+		return errors.New(before + ", and there is no terminal to ask at: add -f (--force)")
 	}
-	fmt.Fprintf(a.stderr, "\n%s\n", warning(plan))
+	fmt.Fprintf(a.stderr, "\n%s\n", warning)
 	yes, err := ui.Confirm(c.Context, a.stdin, a.stderr, "Are you sure you want to continue?")
 	if err != nil {
 		return err

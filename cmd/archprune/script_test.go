@@ -20,13 +20,17 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // arranger arranges the engine of a script.
 type arranger struct {
 	sequential
-	eng  *enginetest.Engine
-	held *exec.Cmd // the command that the script held
+	eng    *enginetest.Engine
+	held   *exec.Cmd // the command that the script held
+	podman string    // folder of podman's storage
+
+	registry *registrytest.Registry
 }
 
 type arrangerKey struct{}
@@ -36,24 +40,31 @@ func arrange(ts *testscript.TestScript) *arranger { return ts.Value(arrangerKey{
 // scriptCommands are the commands that scripts have beside testscript's own.
 // testdata/script/README.md tells about them.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":     positive(0, cmdExits),
-	"image":     positive(0, cmdImage),
-	"container": positive(3, cmdContainer),
-	"tag":       positive(2, cmdTag),
-	"tags":      positive(0, cmdTags),
-	"commit":    positive(2, cmdCommit),
-	"now":       positive(1, cmdNow),
-	"id":        positive(2, cmdID),
-	"runs":      positive(1, cmdRuns),
-	"blob":      positive(3, cmdBlob),
-	"flip-byte": positive(1, cmdFlipByte),
-	"tidy":      positive(1, cmdTidy),
-	"held":      positive(0, cmdHeld),
-	"proceed":   positive(0, cmdProceed),
-	"ended":     positive(1, cmdEnded),
-	"normalise": positive(1, cmdNormalise),
-	"json":      positive(1, cmdJSON),
-	"need":      positive(0, cmdNeed),
+	"exits":       positive(0, cmdExits),
+	"image":       positive(0, cmdImage),
+	"container":   positive(3, cmdContainer),
+	"tag":         positive(2, cmdTag),
+	"tags":        positive(0, cmdTags),
+	"commit":      positive(2, cmdCommit),
+	"now":         positive(1, cmdNow),
+	"id":          positive(2, cmdID),
+	"runs":        positive(1, cmdRuns),
+	"blob":        positive(3, cmdBlob),
+	"flip-byte":   positive(1, cmdFlipByte),
+	"record":      positive(3, cmdRecord),
+	"fingerprint": positive(2, cmdFingerprint),
+	"tidy":        positive(1, cmdTidy),
+	"held":        positive(0, cmdHeld),
+	"proceed":     positive(0, cmdProceed),
+	"ended":       positive(1, cmdEnded),
+	"normalise":   positive(1, cmdNormalise),
+	"json":        positive(1, cmdJSON),
+	"need":        positive(0, cmdNeed),
+	"days-pass":   positive(2, cmdDaysPass),
+	"podman":      positive(0, cmdPodman),
+	"free-port":   positive(1, cmdFreePort),
+	"listens":     positive(1, cmdListens),
+	"tls-pair":    positive(2, cmdTLSPair),
 }
 
 // positive is for a command that takes n arguments (0: any number) and makes
@@ -212,6 +223,27 @@ func cmdBlob(ts *testscript.TestScript, args []string) {
 	ts.Setenv(args[0]+"_FILE", filepath.Join(f.Location(), "blobs", "sha256", d.Encoded()))
 }
 
+// cmdRecord puts the file of an image's newest record, without .json, in a
+// variable: record VAR ARCHIVE IMAGE.
+func cmdRecord(ts *testscript.TestScript, args []string) {
+	f, err := archive.OpenFolder(ts.MkAbs(args[1]), archive.Options{})
+	ts.Check(err)
+	defer f.Close()
+	catalog, err := f.Catalog(arrange(ts).Context())
+	ts.Check(err)
+	r, err := catalog.Find(args[2], time.Time{})
+	ts.Check(err)
+	ts.Setenv(args[0], filepath.Join(f.Location(), "archprune", "records", r.Name()))
+}
+
+// cmdFingerprint puts the fingerprint of a key file in a variable, as a regular
+// expression: fingerprint VAR FILE.
+func cmdFingerprint(ts *testscript.TestScript, args []string) {
+	out, err := exec.Command("ssh-keygen", "-l", "-f", ts.MkAbs(args[1])).Output()
+	ts.Check(err)
+	ts.Setenv(args[0], regexp.QuoteMeta(strings.Fields(string(out))[1]))
+}
+
 // cmdFlipByte changes one byte in the middle of a file.
 func cmdFlipByte(ts *testscript.TestScript, args []string) {
 	name := ts.MkAbs(args[0])
@@ -224,7 +256,7 @@ func cmdFlipByte(ts *testscript.TestScript, args []string) {
 
 // cmdTidy fails if an archive has temporary files.
 func cmdTidy(ts *testscript.TestScript, args []string) {
-	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "tmp", "*"))
+	left, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*archprune", "tmp", "*"))
 	ts.Check(err)
 	if len(left) > 0 {
 		ts.Fatalf("temporary files are left: %q", left)
@@ -283,6 +315,43 @@ func cmdNeed(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// cmdDaysPass makes what was forgotten in an archive look that much older:
+// days-pass ARCHIVE N.
+func cmdDaysPass(ts *testscript.TestScript, args []string) {
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	marks, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "marks", "forgotten-*.json"))
+	ts.Check(err)
+	for _, name := range marks {
+		var m archive.Mark
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(name)), &m))
+		m.Time = m.Time.AddDate(0, 0, -days)
+		data, err := json.Marshal(m)
+		ts.Check(err)
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+}
+
+// cmdPodman runs podman on storage of the script's own, in a folder of its own:
+// podman takes no long names there.
+func cmdPodman(ts *testscript.TestScript, args []string) {
+	a := arrange(ts)
+	cmdNeed(ts, []string{"podman"})
+	if a.podman == "" {
+		dir, err := os.MkdirTemp("", "podman")
+		ts.Check(err)
+		a.podman = dir
+		a.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				a.Error(err)
+			}
+		})
+	}
+	in := func(name string) string { return filepath.Join(a.podman, name) }
+	ts.Check(ts.Exec("podman", append([]string{"--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
+		"--storage-driver", "vfs", "--events-backend", "none"}, args...)...))
+}
+
 // volatile is what differs from run to run and from engine to engine.
 var volatile = []struct {
 	find *regexp.Regexp
@@ -295,6 +364,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b\d+\.\ds\b`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
+	{regexp.MustCompile(`\bin (less than a|about an?|\d+) (second|minute|hour|day|week|month|year)s?\b`), "SOON"},
 	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
 	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
 	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?

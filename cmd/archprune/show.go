@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/signing"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -43,15 +44,67 @@ func (a *app) showCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
-				return writeJSON(a.stdout, r)
+			signed, err := a.signedBy(c, f, r)
+			if err != nil {
+				return err
 			}
-			return printRecord(a.stdout, r, catalog, f.Location(), a.now())
+			if c.Bool("json") {
+				return writeJSON(a.stdout, signedRecord{r, signed})
+			}
+			kept := whereabouts{archive: f.Location()}
+			kept.file, _ = f.File(c.Context, r)
+			return printRecord(a.stdout, r, catalog, kept, signed, a.now())
 		},
 	}
 }
 
-func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path string, now time.Time) error {
+// signedRecord is a record for machines.
+type signedRecord struct {
+	*archive.Record
+	*signature
+}
+
+// signature is who signed a record.
+type signature struct {
+	By      string `json:"signed_by"`
+	Comment string `json:"signed_by_comment,omitempty"` // as --trust-key has it
+	Trusted bool   `json:"signed_trusted"`              // by --trust-key
+}
+
+// signedBy looks at the signature of a record; nil is none. A record that
+// --trust-key refuses does not get here.
+func (a *app) signedBy(c *cli.Context, f *archive.Archive, r *archive.Record) (*signature, error) {
+	trust, err := a.trust(c)
+	if err != nil {
+		return nil, err
+	}
+	data, sig, err := f.Signed(c.Context, r)
+	if err != nil || sig == nil {
+		return nil, err
+	}
+	key, err := trust.Identify(data, sig)
+	if err != nil {
+		a.warn("record %s: %v", r.Name(), err)
+		return nil, nil
+	}
+	return &signature{key.Fingerprint, key.Comment, trust != nil}, nil
+}
+
+func (s signature) String() string {
+	key := signing.Key{Fingerprint: s.By, Comment: s.Comment}
+	if s.Trusted {
+		return key.String() + ", trusted"
+	}
+	return key.String() + "; whose key this is, --trust-key tells"
+}
+
+// whereabouts is where a record is kept.
+type whereabouts struct {
+	archive string
+	file    string // of its own; empty where the archive has no such files
+}
+
+func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept whereabouts, signed *signature, now time.Time) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
 	}
@@ -69,16 +122,29 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, path 
 	line("Created", "%s (%s)", r.Created.UTC().Format(time.RFC3339), ui.Age(r.Created, now))
 	line("Archived", "%s (%s)", r.Archived.UTC().Format(time.RFC3339), ui.Age(r.Archived, now))
 	line("From", "%s, engine %s, %s store", r.Engine.Host, r.Engine.Version, r.Store)
+	if m, ok := catalog.Marked(r, archive.Pinned); ok {
+		line("Pinned", "%s (%s), on %s", m.Time.UTC().Format(time.RFC3339), ui.Age(m.Time, now), m.Host)
+	}
 	line("Size", "%s", ui.Size(r.Sizes.Unpacked))
-	line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	if kept.file != "" {
+		line("Stored", "%s, in a file of its own", ui.Size(r.Sizes.Stored))
+	} else {
+		line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
+	}
 	line("Manifest", "%s", r.View.Digest)
+	if kept.file != "" {
+		line("Read by", "zstd -dc %s | docker load", kept.file)
+	}
 	for _, ref := range r.References {
-		if catalog.Newest()[ref] == r {
-			line("Read by", "skopeo inspect oci:%s:%s", path, ref)
+		if kept.file == "" && catalog.Newest()[ref] == r {
+			line("Read by", "skopeo inspect %s", readBy(kept.archive, ref))
 			break
 		}
 	}
 	line("Record", "%s", r.Name())
+	if signed != nil {
+		line("Signed by", "%s", signed)
+	}
 	fmt.Fprintln(w)
 	t := ui.NewTable(w, "LAYER", "SIZE", "STORED", "SHARED WITH")
 	for _, l := range r.Contents[0].Layers {

@@ -24,7 +24,8 @@ func (a *app) verifyCommand() *cli.Command {
 		ArgsUsage: "[REFERENCE|ID|PATTERN...]",
 		Description: `   Reads each blob once, hashes it, decompresses it, and compares layers and
    configs with what each image's identity rests on. Without arguments all of
-   the archive is read. Damage ends with exit status 4.`,
+   the archive is read. Damage ends with exit status 4, and so does, with
+   --trust-key, what is not signed with one of these keys.`,
 		Flags:  slices.Concat(readFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: a.verify,
 	}
@@ -40,16 +41,13 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	records := catalog.Records
+	records, bad := catalog.Records, catalog.Bad
 	if c.Args().Present() {
-		targets, err := wanted(catalog, c.Args().Slice(), false, time.Time{})
+		targets, err := meant(catalog, c.Args().Slice(), false, time.Time{})
 		if err != nil {
 			return err
 		}
-		records = nil
-		for _, t := range targets {
-			records = append(records, t.record)
-		}
+		records, bad = split(catalog, targets)
 	}
 	progress := a.progress(c)
 	defer progress.Close()
@@ -60,17 +58,28 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if !c.Args().Present() {
-		found.badRecords = catalog.Bad
-	}
+	found.badRecords = bad
 	return a.reportFindings(c, records, found)
+}
+
+// split tells what can be verified from what is refused.
+func split(catalog *archive.Catalog, targets []target) (records []*archive.Record, bad []archive.BadRecord) {
+	for _, t := range targets {
+		if t.refused == nil {
+			records = append(records, t.record)
+			continue
+		}
+		i := slices.IndexFunc(catalog.Bad, func(b archive.BadRecord) bool { return b.Record == t.record })
+		bad = append(bad, catalog.Bad[i])
+	}
+	return records, bad
 }
 
 // findings are what a verification showed.
 type findings struct {
 	damaged    map[digest.Digest]*damagedBlob
 	unsound    map[*archive.Record]bool // records that damaged blobs belong to
-	badRecords []archive.BadRecord
+	badRecords []archive.BadRecord      // that can't be read or are not trusted
 }
 
 // damagedBlob is a bad blob and who needs it.
@@ -132,12 +141,19 @@ func (a *app) reportFindings(c *cli.Context, records []*archive.Record, found fi
 		_, err := fmt.Fprintln(a.stdout, "The archive is empty.")
 		return err
 	}
+	width := len("damaged  ")
+	if len(found.untrusted()) > 0 {
+		width = len("not trusted  ")
+	}
 	for _, r := range records {
 		word := "ok"
 		if found.unsound[r] {
 			word = "damaged"
 		}
-		fmt.Fprintf(a.stdout, "%-9s%s\n", word, ui.Clean(neededName(r)))
+		fmt.Fprintf(a.stdout, "%-*s%s\n", width, word, ui.Clean(neededName(r)))
+	}
+	for _, bad := range found.untrusted() {
+		fmt.Fprintf(a.stdout, "%-*s%s\n", width, "not trusted", ui.Clean(neededName(bad.Record)))
 	}
 	for _, d := range slices.Sorted(maps.Keys(found.damaged)) {
 		b := found.damaged[d]
@@ -151,10 +167,20 @@ func (a *app) reportFindings(c *cli.Context, records []*archive.Record, found fi
 }
 
 func (f findings) String() string {
-	if n := len(f.unsound) + len(f.badRecords); n > 0 {
-		return fmt.Sprintf("%d damaged", n)
+	var parts []string
+	untrusted := len(f.untrusted())
+	if n := len(f.unsound) + len(f.badRecords) - untrusted; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d damaged", n))
 	}
-	return "all whole"
+	if untrusted > 0 {
+		parts = append(parts, fmt.Sprintf("%d not trusted", untrusted))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "all whole")
+}
+
+// untrusted are the bad records that can be read.
+func (f findings) untrusted() []archive.BadRecord {
+	return slices.DeleteFunc(slices.Clone(f.badRecords), func(b archive.BadRecord) bool { return b.Record == nil })
 }
 
 func (f findings) err() error {
@@ -170,12 +196,17 @@ func (a *app) findingsJSON(records []*archive.Record, found findings) error {
 		Bytes      int64          `json:"bytes"`
 		Damaged    []*damagedBlob `json:"damaged_blobs"`
 		BadRecords []string       `json:"bad_records"`
-	}{len(records), bytesOf(records), []*damagedBlob{}, []string{}}
+		Untrusted  []string       `json:"untrusted_records"`
+	}{len(records), bytesOf(records), []*damagedBlob{}, []string{}, []string{}}
 	for _, d := range slices.Sorted(maps.Keys(found.damaged)) {
 		doc.Damaged = append(doc.Damaged, found.damaged[d])
 	}
 	for _, bad := range found.badRecords {
-		doc.BadRecords = append(doc.BadRecords, bad.Name)
+		if bad.Record == nil {
+			doc.BadRecords = append(doc.BadRecords, bad.Name)
+		} else {
+			doc.Untrusted = append(doc.Untrusted, bad.Name)
+		}
 	}
 	if err := writeJSON(a.stdout, doc); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,9 +25,10 @@ type worth struct {
 func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, at place) (worth, error) {
 	w := worth{Freed: plan.Reclaimable()}
 	have := map[digest.Digest]bool{}
+	catalog := &archive.Catalog{}
 	if f != nil {
-		catalog, err := f.Catalog(ctx)
-		if err != nil {
+		var err error
+		if catalog, err = f.Catalog(ctx); err != nil {
 			return w, err
 		}
 		for _, r := range catalog.Records {
@@ -38,6 +40,12 @@ func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, at pl
 		}
 	}
 	for _, d := range plan.With(selector.Archive) {
+		if at.repeats() {
+			if r, ok := catalog.Content(d.Image, plan.Snapshot.Engine.Store); ok && slices.Equal(r.References, d.Image.References) {
+				continue
+			}
+			clear(have)
+		}
 		for i, id := range d.Image.DiffIDs {
 			if !have[id] && i < len(d.Image.LayerSizes) {
 				w.Grows += d.Image.LayerSizes[i]

@@ -35,6 +35,9 @@ func (h *Hasher) Digest() digest.Digest {
 	return digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(h.sum.Sum(nil)))
 }
 
+// Sum is the digest in its 32 bytes.
+func (h *Hasher) Sum() []byte { return h.sum.Sum(nil) }
+
 // Size is the number of bytes so far.
 func (h *Hasher) Size() int64 { return h.size }
 

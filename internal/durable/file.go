@@ -34,6 +34,15 @@ func NewPending(fsys FS, temp string, perm fs.FileMode) (*Pending, error) {
 // Write appends to the file.
 func (p *Pending) Write(b []byte) (int, error) { return p.file.Write(b) }
 
+// ReadFrom appends r. Where both are files of the operating system it leaves
+// the copying to that, which on some file systems shares the bytes instead.
+func (p *Pending) ReadFrom(r io.Reader) (int64, error) {
+	if file, ok := p.file.(io.ReaderFrom); ok {
+		return file.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{p.file}, r)
+}
+
 // Temp is the name the file has until Commit.
 func (p *Pending) Temp() string { return p.temp }
 

@@ -46,12 +46,12 @@ func (OS) Create(name string, perm fs.FileMode) (File, error) {
 		return nil, err
 	}
 	if info, err := f.Stat(); err == nil && info.Mode().Perm() == perm {
-		return f, nil
+		return steady(f), nil
 	}
 	if err := f.Chmod(perm); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(name))
 	}
-	return f, nil
+	return steady(f), nil
 }
 
 // Link implements [FS].

@@ -82,3 +82,40 @@ func readReply(in io.Reader) reply {
 	}
 	return reply{}
 }
+
+// Secret asks for something that must not be seen, such as a passphrase, at a
+// terminal that does not show what is typed.
+//
+// When ctx ends, Secret returns its cause at once, with the terminal as it was.
+func Secret(ctx context.Context, in any, out io.Writer, question string) ([]byte, error) {
+	file, ok := in.(interface{ Fd() uintptr })
+	if !ok {
+		return nil, errors.New("there is no terminal to ask at")
+	}
+	fd := int(file.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("asking at the terminal: %w", err)
+	}
+	if _, err := io.WriteString(out, clean(question, "\n")+" "); err != nil {
+		return nil, fmt.Errorf("asking at the terminal: %w", err)
+	}
+	type reply struct {
+		secret []byte
+		err    error
+	}
+	answer := make(chan reply, 1)
+	go func() {
+		secret, err := term.ReadPassword(fd)
+		answer <- reply{secret, err}
+	}()
+	var got reply
+	select {
+	case <-ctx.Done():
+		_ = term.Restore(fd, before) // the run ends anyway
+		got.err = context.Cause(ctx)
+	case got = <-answer:
+	}
+	_, _ = io.WriteString(out, "\n") // Enter was not shown
+	return got.secret, got.err
+}

@@ -41,6 +41,15 @@ func Age(t, now time.Time) string {
 	return units.HumanDuration(now.Sub(t)) + " ago"
 }
 
+// Until is the time from now to t in words, as in "in 2 weeks"; "now" where it
+// is over.
+func Until(t, now time.Time) string {
+	if !t.After(now) {
+		return "now"
+	}
+	return "in " + strings.ToLower(units.HumanDuration(t.Sub(now)))
+}
+
 // ShortID is the first twelve hex digits of a digest, with or without its
 // algorithm.
 func ShortID(digest string) string { return Clean(formatter.TruncateID(digest)) }

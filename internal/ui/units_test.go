@@ -51,6 +51,20 @@ func TestAgeIsDockers(t *testing.T) {
 	}
 }
 
+func TestUntil(t *testing.T) {
+	now := time.Date(2026, 5, 17, 12, 0, 0, 0, time.UTC)
+	for ahead, want := range map[time.Duration]string{
+		-time.Hour:         "now",
+		0:                  "now",
+		time.Hour:          "in about an hour",
+		6 * 24 * time.Hour: "in 6 days",
+	} {
+		if got := Until(now.Add(ahead), now); got != want {
+			t.Errorf("Until(%v after now) = %q, want %q", ahead, got, want)
+		}
+	}
+}
+
 func TestShortID(t *testing.T) {
 	for in, want := range map[string]string{
 		"sha256:0123456789abcdef0123": "0123456789ab",

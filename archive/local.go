@@ -1,0 +1,173 @@
+package archive
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+// What archprune keeps in its own folder of any archive in a file system.
+const (
+	formatFile = "format"
+	marksDir   = "marks"
+	tmpDir     = "tmp"
+
+	tardirOwn = ".archprune"
+)
+
+// local is what archives in a file system have in common: a folder, and in it
+// one of archprune's own with the format, marks and temporary files.
+type local struct {
+	path  string // absolute
+	owned string // name of archprune's own folder
+	id    string
+	fsys  durable.FS
+	modes modes
+
+	// rescue puts back what lies in a session's folder and must not go with it.
+	rescue func(dir string) error
+
+	mu      sync.Mutex
+	session *session // made at the first write
+}
+
+// format is the content of the format file.
+type format struct {
+	Format int    `json:"format"` // version of the layout described in doc/design.md
+	ID     string `json:"id"`     // tells one archive from another
+}
+
+// newLocal describes an archive that is to be made.
+func newLocal(path, owned string, opts Options) *local {
+	l := &local{path: path, owned: owned, fsys: opts.FS, modes: private, rescue: func(string) error { return nil }}
+	if l.fsys == nil {
+		l.fsys = durable.OS{}
+	}
+	if opts.GroupReadable {
+		l.modes = groupReadable
+	}
+	return l
+}
+
+// openLocal reads the format of an archive that is there. The parts are what
+// its making leaves, beside archprune's own folder, when it is interrupted:
+// the format is written last.
+func openLocal(path, owned string, opts Options, parts ...string) (*local, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	l := newLocal(path, owned, opts)
+	data, err := os.ReadFile(l.join(l.own(formatFile)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing(path, append(parts, owned))
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%s: %w: it is a file", path, ErrNotArchive)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening archive: %w", err)
+	}
+	var f format
+	if err := json.Unmarshal(data, &f); err != nil || f.Format < 1 {
+		return nil, fmt.Errorf("%s: %w: %s is not readable", path, ErrNotArchive, l.own(formatFile))
+	}
+	if f.Format > formatVersion {
+		return nil, fmt.Errorf("%s: %w: it has format %d, this archprune knows up to %d: update archprune",
+			path, ErrNewerFormat, f.Format, formatVersion)
+	}
+	l.id, l.modes = f.ID, modesOf(l.join(owned))
+	return l, nil
+}
+
+// missing tells why there is no format file in path.
+func missing(path string, parts []string) error {
+	entries, err := os.ReadDir(path)
+	foreign := func(e fs.DirEntry) bool { return e.Name() != "lost+found" && !slices.Contains(parts, e.Name()) }
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w: there is no such folder", path, ErrNoArchive)
+	case err != nil:
+		return fmt.Errorf("opening archive: %w", err)
+	case !slices.ContainsFunc(entries, foreign): // as a fresh file system is
+		return fmt.Errorf("%s: %w: the folder is empty", path, ErrNoArchive)
+	}
+	for owned, kind := range map[string]string{ownDir: "", tardirOwn: "tar:"} {
+		if _, err := os.Stat(filepath.Join(path, owned, formatFile)); err == nil {
+			return fmt.Errorf("%s: %w of this kind: name it %s", path, ErrNotArchive, kind+path)
+		}
+	}
+	return fmt.Errorf("%s: %w: the folder holds something else", path, ErrNotArchive)
+}
+
+// needParent refuses a path whose parent is missing.
+func needParent(path string) error {
+	if _, err := os.Stat(filepath.Dir(filepath.Clean(path))); err != nil {
+		return fmt.Errorf("creating archive %s: %w: make its parent folder first, or mount what belongs there", path, err)
+	}
+	return nil
+}
+
+// claimFormat makes the archive: it writes the file that only the first of
+// several processes may write.
+func (l *local) claimFormat() error {
+	s, err := l.writing()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(format{Format: formatVersion, ID: rand.Text()})
+	if err != nil {
+		return err
+	}
+	p, err := s.pending()
+	if err != nil {
+		return err
+	}
+	defer p.Cancel()
+	if _, err := p.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	final := l.join(l.own(formatFile))
+	if err := p.CommitNew(final); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return l.fsys.SyncDir(filepath.Dir(final))
+}
+
+// Location is the folder's path.
+func (l *local) Location() string { return l.path }
+
+func (l *local) ID() string { return l.id }
+
+// Prepare removes what dead runs left.
+func (l *local) Prepare(context.Context) error {
+	_, err := l.writing()
+	return err
+}
+
+func (l *local) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session == nil {
+		return nil
+	}
+	s := l.session
+	l.session = nil
+	return errors.Join(l.clear(s.dir), s.lock.Close())
+}
+
+func (l *local) join(name string) string { return filepath.Join(l.path, name) }
+
+// own is the name, in the archive, of something in archprune's own folder.
+func (l *local) own(name string) string { return path.Join(l.owned, name) }

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// maxMessage bounds what is read of an error's explanation, in bytes.
+const maxMessage = 64 << 10
+
+var (
+	// ErrNoDeletion means that the registry does not delete.
+	ErrNoDeletion = errors.New("the registry does not delete")
+
+	errNotOurs = errors.New("it was not written by archprune")
+)
+
+// Error is a request that a registry did not fulfil. It says nothing secret:
+// no query of a URL, in which a registry may put a token, and no header.
+type Error struct {
+	Registry string // host, and port where it has one
+	Status   int    // HTTP's; 0 where there was no answer
+	reason   string
+	err      error
+	codes    []transport.ErrorCode
+}
+
+func (e *Error) Error() string { return "registry " + e.Registry + ": " + e.reason }
+
+// Unwrap returns what went wrong below HTTP, or [fs.ErrNotExist] where the
+// registry has no such thing.
+func (e *Error) Unwrap() error { return e.err }
+
+// explain turns an error of a request into one that a person can act on.
+func (c *conn) explain(err error) error {
+	var known *Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return bare(err)
+	}
+	e := &Error{Registry: c.registry.RegistryStr(), err: bare(err)}
+	var answer *transport.Error
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		e.err = certificate
+		e.reason = certificate.Error() + "; --registry-ca FILE names a CA to trust"
+	case errors.As(err, &answer):
+		e.Status, e.err = answer.StatusCode, nil
+		e.reason = answered(answer, e.Registry)
+		for _, d := range answer.Errors {
+			e.codes = append(e.codes, d.Code)
+		}
+		if answer.StatusCode == http.StatusNotFound {
+			e.err = fs.ErrNotExist
+		}
+	case errors.Is(err, http.ErrSchemeMismatch):
+		e.reason = "it speaks plain HTTP; --insecure-registry allows that"
+	default:
+		e.reason = e.err.Error()
+	}
+	return e
+}
+
+// answered says what an error answer means.
+func answered(a *transport.Error, registry string) string {
+	parts := []string{fmt.Sprintf("%d %s", a.StatusCode, http.StatusText(a.StatusCode))}
+	for _, d := range a.Errors {
+		parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%s: %s", d.Code, d.Message), ": "))
+	}
+	switch a.StatusCode {
+	case http.StatusUnauthorized:
+		parts = append(parts, fmt.Sprintf("log in by 'docker login %s'", registry))
+	case http.StatusForbidden:
+		parts = append(parts, fmt.Sprintf("the credentials that docker has for %s do not allow it", registry))
+	case http.StatusRequestEntityTooLarge:
+		parts = append(parts, "a proxy before the registry limits the size of a request")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// bare takes URLs off an error: their queries may hold tokens.
+func bare(err error) error {
+	var in *url.Error
+	for errors.As(err, &in) {
+		err = in.Err
+	}
+	return err
+}
+
+func isNotFound(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// status is that of an answer, or 0.
+func status(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
+// lacksBlob reports whether a manifest was refused for a blob that the registry
+// does not see. It may be about to: while another process pushes the same blob,
+// Docker's registry loses sight of it.
+func lacksBlob(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains(e.codes, transport.ManifestBlobUnknownErrorCode)
+}
+
+// check returns an error for an answer with none of these codes, and closes
+// that.
+func (c *conn) check(resp *http.Response, codes ...int) error {
+	body := resp.Body
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(body, maxMessage), body}
+	err := transport.CheckError(resp, codes...)
+	if err != nil {
+		body.Close()
+	}
+	resp.Body = body
+	return c.explain(err)
+}

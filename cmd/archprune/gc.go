@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/retention"
+	"github.com/archprune/archprune/internal/ui"
+)
+
+func (a *app) gcCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "gc",
+		Usage: "free the space of forgotten images whose grace is over",
+		Description: `   Removes for good what was forgotten longer ago than the grace, and every blob
+   that no archived image needs, such as those of a save that failed. Other
+   hosts may save meanwhile. 'archprune forget' does the same at its end.`,
+		Flags: slices.Concat(collectFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show what would be freed"}},
+			readFlags(), []cli.Flag{jsonFlag()}),
+		Action: a.gc,
+	}
+}
+
+func (a *app) gc(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("gc takes no arguments, but got %q: 'archprune forget' takes names", c.Args().First())
+	}
+	terms, err := collectTerms(c, a.now())
+	if err != nil {
+		return err
+	}
+	f, err := a.readArchive(c)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if c.Bool("dry-run") {
+		return a.gcDryRun(c, f, terms)
+	}
+	if err := f.Prepare(c.Context); err != nil {
+		return elsewhere(err)
+	}
+	got, err := f.Collect(c.Context, terms)
+	var reported error
+	if c.Bool("json") {
+		reported = a.collectedJSON(ui.NewJSONLines(a.stdout), got, 0)
+	} else {
+		reported = a.reportCollected(got, terms)
+	}
+	return errors.Join(elsewhere(err), reported)
+}
+
+func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms) error {
+	got, err := f.Collectable(c.Context, terms)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(a.stdout, newCollectedLine(got))
+	}
+	a.section("Would Be Deleted:", purgedLines(got.Purged))
+	for _, line := range youngLines(got, terms) {
+		fmt.Fprintln(a.stdout, line)
+	}
+	_, err = fmt.Fprintf(a.stdout, "About %s could be freed.\n", ui.Size(got.Freed))
+	return err
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/archprune/archprune/internal/durable"
+)
+
+// writeFile writes a file that is there whole and durable afterwards, or as it
+// was before. Nobody but its owner can read it, as with docker save.
+func writeFile(name string, write func(io.Writer) error) error {
+	final, err := outputName(name)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(final)
+	file, err := durable.NewPending(durable.OS{}, filepath.Join(dir, ".archprune-"+rand.Text()), 0o600)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, withoutName(err))
+	}
+	defer file.Cancel()
+	if err := write(file); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := file.Commit(final); err != nil {
+		return fmt.Errorf("writing %s: %w", name, withoutName(err))
+	}
+	return (durable.OS{}).SyncDir(dir)
+}
+
+// outputName is the file that a name leads to, in a folder that is there. A
+// link stays and what it leads to is replaced.
+func outputName(name string) (string, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return "", usagef("-o %s: it is a folder: name a file in it", name)
+	case err == nil && !info.Mode().IsRegular():
+		return "", usagef("-o %s: it is no regular file: write to it by '-o - >%[1]s'", name)
+	case err == nil:
+		return filepath.EvalSymlinks(name)
+	}
+	if _, err := os.Stat(filepath.Dir(name)); errors.Is(err, fs.ErrNotExist) {
+		return "", usagef("-o %s: there is no folder %s: make it first", name, filepath.Dir(name))
+	}
+	return name, nil
+}
+
+// withoutName is an error without the temporary name, which tells nobody
+// anything.
+func withoutName(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}
