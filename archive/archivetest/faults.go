@@ -188,9 +188,9 @@ func callsFail(t *testing.T, create kind, how faults) {
 
 // Survive saves images through a storage of that place which may fail at any
 // call, verifies them, and closes the storage. Then it looks at what is there
-// without faults: each image for which there was a receipt comes back, each
-// record that can be seen is whole, nothing is left that should not be, and the
-// next run succeeds.
+// without faults: each record that was said to be durable is there, each image
+// for which there was a receipt comes back, each record that can be seen is
+// whole, nothing is left that should not be, and the next run succeeds.
 func Survive(t testing.TB, p Place, failing archive.Storage) {
 	t.Helper()
 	base := Layer(t, "base")
@@ -200,8 +200,13 @@ func Survive(t testing.TB, p Place, failing archive.Storage) {
 
 func survive(t testing.TB, p *place, failing archive.Storage, s save) {
 	t.Helper()
-	proven := attempt(t, archive.New(failing, archive.Options{}), s)
+	saved, proven := attempt(t, archive.New(failing, archive.Options{}), s)
 	fresh := other(t, p)
+	for _, r := range saved {
+		if _, _, err := fresh.store.ReadRecord(t.Context(), r.Name()); err != nil {
+			t.Errorf("a record that was said to be durable: %v", err)
+		}
+	}
 	for i, r := range proven {
 		fresh.sound(t, r, s.images[i])
 	}
@@ -225,20 +230,22 @@ func survive(t testing.TB, p *place, failing archive.Storage, s save) {
 	tidy(t, p)
 }
 
-// attempt saves and verifies as far as that goes, and returns the records for
-// which there is a receipt, by the image's index. It closes the archive.
-func attempt(t testing.TB, a *archive.Archive, s save) map[int]*archive.Record {
+// attempt saves and verifies as far as that goes. It returns the records that
+// were said to be durable, and those of them for which there is a receipt, by
+// the image's index. It closes the archive.
+func attempt(t testing.TB, a *archive.Archive, s save) (saved, proven map[int]*archive.Record) {
 	t.Helper()
 	defer a.Close()
 	results, err := a.Ingest(t.Context(), bytes.NewReader(s.stream), s.images, s.info)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	proven := map[int]*archive.Record{}
+	saved, proven = map[int]*archive.Record{}, map[int]*archive.Record{}
 	for i, r := range results {
 		if r.Err != nil {
 			continue
 		}
+		saved[i] = r.Record
 		receipt, err := a.Verify(t.Context(), r.Record, s.images[i], s.info.Store)
 		if err != nil {
 			continue
@@ -248,5 +255,5 @@ func attempt(t testing.TB, a *archive.Archive, s save) map[int]*archive.Record {
 		}
 		proven[i] = r.Record
 	}
-	return proven
+	return saved, proven
 }
