@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/docker/docker/client"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -103,7 +102,7 @@ func (l *layout) load(b bench, name string, manifests ...ocispec.Descriptor) dig
 	if err := l.tar.Close(); err != nil {
 		l.Fatal(err)
 	}
-	res, err := b.API().ImageLoad(l.Context(), &l.data, client.ImageLoadWithQuiet(true))
+	res, err := b.API().ImageLoad(l.Context(), &l.data)
 	if err != nil {
 		l.Fatal(err)
 	}
