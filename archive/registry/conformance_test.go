@@ -31,7 +31,12 @@ func TestRegistryConforms(t *testing.T) {
 		opts.Delete = true
 		t.Run(name, func(t *testing.T) {
 			regs := &pool{owner: t, opts: opts, used: map[testing.TB][]*registrytest.Registry{}}
-			archivetest.Run(t, func(t testing.TB) archivetest.Place { return newPlace(t, regs.take(t), opts) })
+			archivetest.Run(t, func(t testing.TB) archivetest.Place {
+				if name != "plain" && strings.Contains(t.Name(), "/faults/") {
+					t.Skip("which call fails is the same on every wire: see plain")
+				}
+				return newPlace(t, regs.take(t), opts)
+			})
 		})
 	}
 }

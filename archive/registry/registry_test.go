@@ -2,12 +2,15 @@ package registry_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +205,28 @@ func TestPlainHTTPNeedsLeave(t *testing.T) {
 	opts.CA = start(t, registrytest.Options{TLS: true}).reg.CA // whoever names a CA wants TLS
 	if _, err := registry.Open(t.Context(), p.at, opts); err == nil || !strings.Contains(err.Error(), "--insecure-registry") {
 		t.Errorf("Open: %v", err)
+	}
+}
+
+// TestNoTokenServerInTheClear: a registry with TLS can't have us send the
+// password to a server without.
+func TestNoTokenServerInTheClear(t *testing.T) {
+	var asked atomic.Bool
+	tokens := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer tokens.Close()
+	reg := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+tokens.URL+`",service="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer reg.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: reg.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := location(t, strings.TrimPrefix(reg.URL, "https://")+"/rollback")
+	_, err := registry.Open(t.Context(), at, registry.Options{CA: ca, Keychain: keychain{"me", "sesame"}})
+	if err == nil || !strings.Contains(err.Error(), "plain HTTP is not allowed") || asked.Load() {
+		t.Errorf("Open: %v; the token server was asked: %v", err, asked.Load())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -40,7 +41,17 @@ func startTokenServer(t testing.TB, dir string, opts Options) *tokenServer {
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: tokenIssuer}}, nil, nil)
 	s := &tokenServer{root: filepath.Join(dir, "token.pem"), key: key, cert: cert, opts: opts}
 	writePEM(t, s.root, "CERTIFICATE", cert.Raw)
-	server := httptest.NewServer(s)
+	server := httptest.NewUnstartedServer(s)
+	if opts.TLS {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	t.Cleanup(server.Close)
 	s.url = server.URL + "/token"
 	return s
