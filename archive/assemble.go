@@ -113,7 +113,7 @@ func (a *assembly) layer(file *file, diffID digest.Digest, original *ocispec.Des
 	if file.data != nil {
 		return a.smallLayer(file, diffID, original)
 	}
-	l := Layer{DiffID: diffID, Size: file.size, Original: original, Stored: file.stored, Alias: file.alias}
+	l := Layer{DiffID: diffID, Size: file.size, Original: original, Stored: file.stored, Alias: file.alias, Pushed: file.pushed}
 	if file.digest != diffID { // it came compressed
 		p := file.proof
 		if p == nil {
@@ -147,14 +147,20 @@ func (a *assembly) smallLayer(file *file, diffID digest.Digest, original *ocispe
 	return Layer{DiffID: diffID, Size: file.size, Original: original, Stored: stored, Alias: file.alias}, err
 }
 
+// manifestFile is where a save of a graph-driver store tells of its images.
+const manifestFile = "manifest.json"
+
+// savedImage is one image in it, by the names of its files.
+type savedImage struct {
+	Config string
+	Layers []string
+}
+
 // classic reads the manifest.json of a graph-driver store. Its index.json is
 // not used: it lacks images on some engines (moby#47210, moby#51389).
 func (a *assembly) classic(r *Record, img engine.Image) error {
-	var manifests []struct {
-		Config string
-		Layers []string
-	}
-	if err := a.in.decode("manifest.json", &manifests); err != nil {
+	var manifests []savedImage
+	if err := a.in.decode(manifestFile, &manifests); err != nil {
 		return err
 	}
 	for _, m := range manifests {

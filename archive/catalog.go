@@ -60,6 +60,9 @@ func (a *Archive) Catalog(ctx context.Context) (*Catalog, error) {
 	for i, name := range names {
 		g.Go(func() error {
 			records[i], failed[i] = a.record(reading, name)
+			if errors.Is(failed[i], ErrUnavailable) {
+				return fmt.Errorf("reading the catalog: %w", failed[i])
+			}
 			return reading.Err()
 		})
 	}
@@ -174,6 +177,26 @@ func (c *Catalog) Content(img engine.Image, store engine.StoreKind) (*Record, bo
 		}
 	}
 	return nil, false
+}
+
+// Retime gives images of a graph-driver engine back when they were last tagged,
+// where a push has lent them a name since: that was no work on the image.
+func (c *Catalog) Retime(images []engine.Image) {
+	type lent struct {
+		id   digest.Digest
+		when int64
+	}
+	before := map[lent]time.Time{}
+	for _, r := range slices.Concat(c.Records, c.Forgotten) {
+		if !r.LentName.IsZero() {
+			before[lent{r.ImageID, r.LentName.UnixNano()}] = r.LastTagged
+		}
+	}
+	for i, img := range images {
+		if was, ok := before[lent{img.ID, img.LastTagged.UnixNano()}]; ok {
+			images[i].LastTagged = was
+		}
+	}
 }
 
 // Find returns the record that a person means by wanted: a reference (its

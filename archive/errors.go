@@ -21,6 +21,9 @@ var (
 	ErrBadRecord = errors.New("a record can't be read")
 	// ErrUntrusted means that [Options].Trust refused a record.
 	ErrUntrusted = errors.New("not trusted")
+	// ErrUnavailable means that a storage can't be reached, or does not let us
+	// in. It says nothing about what is stored.
+	ErrUnavailable = errors.New("the archive can't be reached")
 	// ErrIncomplete means that an engine or a tarball did not give an image
 	// whole.
 	ErrIncomplete = errors.New("the image did not come whole")

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -64,15 +65,26 @@ func (a *Archive) receive(ctx context.Context, body io.Reader, aliased bool) (*i
 
 // archive makes records of the images, as far as they were received whole.
 func (in *ingest) archive(images []engine.Image, info engine.Info) ([]Ingested, error) {
+	results := unrecorded(images)
+	return results, in.record(results, info)
+}
+
+func unrecorded(images []engine.Image) []Ingested {
 	results := make([]Ingested, len(images))
 	for i, img := range images {
 		results[i].Image = img
 	}
-	return results, in.record(results, info)
+	return results
 }
 
 // record makes the records that results still lack.
 func (in *ingest) record(results []Ingested, info engine.Info) error {
+	in.assembleAll(results, info)
+	return in.a.commit(in.ctx, results)
+}
+
+// assembleAll makes these records without writing them.
+func (in *ingest) assembleAll(results []Ingested, info engine.Info) {
 	assemblies := make([]*assembly, len(results))
 	for i, result := range results {
 		if result.Err == nil && !result.Known {
@@ -89,10 +101,9 @@ func (in *ingest) record(results []Ingested, info engine.Info) error {
 			results[i].Record, results[i].Err = nil, err
 		}
 	}
-	return in.a.commit(in.ctx, results)
 }
 
-// ingest is the state of reading one save.
+// ingest is the state of reading one save, or of one push.
 type ingest struct {
 	a          *Archive
 	ctx        context.Context
@@ -102,10 +113,13 @@ type ingest struct {
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
 	aliased    bool                      // names of layers may be aliases
 	aliases    map[string]digest.Digest
+	pushed     map[digest.Digest]pushedLayer        // by what an engine's push calls it
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
-	files      map[string]*file                     // by name in the tar
-	links      map[string]string
-	metadata   int64 // bytes held in memory
+
+	mu       sync.Mutex       // uploads come side by side
+	files    map[string]*file // by name in the tar
+	links    map[string]string
+	metadata int64 // bytes held in memory
 }
 
 // file is one regular entry of the tar.
@@ -115,6 +129,7 @@ type file struct {
 	data   []byte             // metadata: the bytes themselves
 	stored ocispec.Descriptor // else: the blob in the archive
 	alias  string
+	pushed *ocispec.Descriptor // classic store: what the engine's push calls it
 
 	compressed bool   // by us: digest and size are those of the uncompressed content
 	added      bool   // the archive did not have the blob before
@@ -132,7 +147,7 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 		return nil, err
 	}
 	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
-		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{},
+		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{}, pushed: map[digest.Digest]pushedLayer{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}
 	in.background.SetLimit(maxReadBacks)
@@ -150,6 +165,9 @@ func (in *ingest) learn(r *Record) {
 			if l.Alias != "" {
 				in.aliases[l.Alias] = l.DiffID
 			}
+			if l.Pushed != nil {
+				in.pushed[l.Pushed.Digest] = pushedLayer{l.DiffID, *l.Pushed}
+			}
 			same := func(k Layer) bool { return k.Stored.Digest == l.Stored.Digest }
 			if !slices.ContainsFunc(in.known[l.DiffID], same) {
 				in.known[l.DiffID] = append(in.known[l.DiffID], l)
@@ -163,13 +181,13 @@ func (in *ingest) learn(r *Record) {
 
 // layer returns the blob that the archive has of a layer, and whether it has
 // one. From then on nobody clears it away.
-func (in *ingest) layer(diffID digest.Digest) (ocispec.Descriptor, bool) {
+func (in *ingest) layer(diffID digest.Digest) (Layer, bool) {
 	for _, l := range in.known[diffID] {
 		if in.reuse(l.Stored) {
-			return l.Stored, true
+			return l, true
 		}
 	}
-	return ocispec.Descriptor{}, false
+	return Layer{}, false
 }
 
 // recorded is what records say of a blob that is not read.
@@ -201,15 +219,27 @@ func (in *ingest) visit(h *tar.Header, r io.Reader) error {
 	if unused(name) {
 		return nil
 	}
-	if in.files[name] != nil {
+	if in.file(name) != nil {
 		return fmt.Errorf("%w: %q comes twice", ErrIncomplete, name)
 	}
 	file, err := in.read(name, h.Size, newPeeker(r))
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", name, err)
 	}
-	in.files[name] = file
+	in.add(name, file)
 	return nil
+}
+
+func (in *ingest) file(name string) *file {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.files[name]
+}
+
+func (in *ingest) add(name string, f *file) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.files[name] = f
 }
 
 // unused tells the files of the format of Docker 1.9 and before, which engines
@@ -228,8 +258,8 @@ func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
 	}
 	claimed, alias := in.claim(name)
 	if kind == formPlain {
-		if stored, ok := in.layer(claimed); ok {
-			return skim(r, claimed, stored, alias)
+		if known, ok := in.layer(claimed); ok {
+			return skim(r, claimed, known.Stored, alias)
 		}
 		return in.store(r, size, ocispec.MediaTypeImageLayerZstd, alias, true)
 	}
@@ -270,6 +300,12 @@ func (in *ingest) readMetadata(r io.Reader) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	return in.newMetadata(data)
+}
+
+func (in *ingest) newMetadata(data []byte) (*file, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	if in.metadata += int64(len(data)); in.metadata > maxMetadataTotal {
 		return nil, fmt.Errorf("%w: more than %d bytes of manifests and configs", ErrIncomplete, maxMetadataTotal)
 	}
@@ -294,21 +330,37 @@ func skim(r io.Reader, claimed digest.Digest, stored ocispec.Descriptor, alias s
 // tells. What the content is shows when it is read back from the disk, which
 // goes on beside the reading of what follows in the stream.
 func (in *ingest) store(r io.Reader, size int64, mediaType, alias string, compress bool) (*file, error) {
-	blob, err := in.a.store.Create(in.ctx)
-	if err != nil {
-		return nil, err
+	file, blob, err := in.write(r, size, mediaType, compress)
+	if blob == nil {
+		return file, err
 	}
-	file := &file{alias: alias, compressed: compress, stored: ocispec.Descriptor{MediaType: mediaType}}
-	writeErr, readErr := in.copy(blob, r, size, compress)
-	file.err = writeErr
-	if readErr != nil || writeErr != nil {
-		return file, errors.Join(readErr, blob.Cancel())
-	}
+	file.alias = alias
 	in.background.Go(func() error {
-		file.err = errors.Join(in.publish(file, blob), blob.Cancel())
+		in.finish(file, blob)
 		return nil
 	})
 	return file, nil
+}
+
+// write reads r to its end into a new blob, which is nil where there is
+// nothing to go on with. The error is about r.
+func (in *ingest) write(r io.Reader, size int64, mediaType string, compress bool) (*file, BlobWriter, error) {
+	blob, err := in.a.store.Create(in.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	file := &file{compressed: compress, stored: ocispec.Descriptor{MediaType: mediaType}}
+	writeErr, readErr := in.copy(blob, r, size, compress)
+	file.err = writeErr
+	if readErr != nil || writeErr != nil {
+		return file, nil, errors.Join(readErr, blob.Cancel())
+	}
+	return file, blob, nil
+}
+
+// finish turns a blob that was written into one of the archive.
+func (in *ingest) finish(file *file, blob BlobWriter) {
+	file.err = errors.Join(in.publish(file, blob), blob.Cancel())
 }
 
 // copy reads r to its end even where writing fails: the rest of the stream may
@@ -349,8 +401,8 @@ func (in *ingest) publish(file *file, blob BlobWriter) error {
 	file.digest, file.size = p.digest, p.size
 	if file.compressed {
 		file.digest, file.size = p.diffID, p.unpacked
-		if stored, ok := in.layer(p.diffID); ok {
-			file.stored, file.proof = stored, nil
+		if known, ok := in.layer(p.diffID); ok {
+			file.stored, file.proof = known.Stored, nil
 			return nil
 		}
 	}
@@ -363,7 +415,7 @@ func (in *ingest) publish(file *file, blob BlobWriter) error {
 func (in *ingest) lookup(name string) (*file, error) {
 	name = path.Clean(name)
 	for range 8 { // links to links are possible, endless ones are not meant
-		if file := in.files[name]; file != nil {
+		if file := in.file(name); file != nil {
 			return file, file.err
 		}
 		target, ok := in.links[name]
@@ -377,7 +429,7 @@ func (in *ingest) lookup(name string) (*file, error) {
 
 // has reports whether the stream had a blob of that digest.
 func (in *ingest) has(d digest.Digest) bool {
-	return d.Validate() == nil && in.files["blobs/sha256/"+d.Encoded()] != nil
+	return d.Validate() == nil && in.file(blobName(d)) != nil
 }
 
 // blob finds a file by the digest of its own bytes.
@@ -385,7 +437,7 @@ func (in *ingest) blob(d digest.Digest) (*file, error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: digest %q: %w", ErrIncomplete, d, err)
 	}
-	file, err := in.lookup("blobs/sha256/" + d.Encoded())
+	file, err := in.lookup(blobName(d))
 	if err == nil && file.digest != d {
 		return nil, fmt.Errorf("%w: blob %s has the content of %s", ErrIncomplete, d, file.digest)
 	}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -277,10 +278,10 @@ func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progres
 	return nil
 }
 
-// unreadable is damage, but for an interruption, which says nothing about the
-// blob.
+// unreadable is damage, but for an interruption or a broken connection, which
+// say nothing about the blob.
 func unreadable(ctx context.Context, d digest.Digest, err error) error {
-	if isDamage(err) || ctx.Err() != nil {
+	if isDamage(err) || errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 		return err
 	}
 	return damage(d, err.Error())

@@ -33,6 +33,7 @@ type Record struct {
 	Labels      map[string]string    `json:"labels,omitempty"`
 	Created     time.Time            `json:"created"`
 	LastTagged  time.Time            `json:"last_tagged,omitzero"`
+	LentName    time.Time            `json:"lent_name,omitzero"` // classic store: what the engine took for LastTagged once a push had lent the image a name
 	Archived    time.Time            `json:"archived"`
 	Engine      Origin               `json:"engine"`
 	Sizes       Sizes                `json:"sizes"`
@@ -66,6 +67,7 @@ type Layer struct {
 	Original *ocispec.Descriptor `json:"original,omitempty"` // as the engine's manifest names it; none on a classic store
 	Stored   ocispec.Descriptor  `json:"stored"`             // the blob in this archive
 	Alias    string              `json:"alias,omitempty"`    // what engines before 25 call it in a save: saves compressing it again
+	Pushed   *ocispec.Descriptor `json:"pushed,omitempty"`   // what a classic store called it in a push: saves pushing it again
 }
 
 // Origin is the engine that an image was archived from.
@@ -241,8 +243,11 @@ func (r *Record) validateLayers() error {
 			if l.Size < 0 {
 				return fmt.Errorf("layer %s: negative size", l.DiffID)
 			}
-			if l.Original != nil {
-				if err := validDescriptor(*l.Original); err != nil {
+			for _, d := range []*ocispec.Descriptor{l.Original, l.Pushed} {
+				if d == nil {
+					continue
+				}
+				if err := validDescriptor(*d); err != nil {
 					return err
 				}
 			}

@@ -51,8 +51,12 @@ func (l *local) writing() (*session, error) {
 // errSwept means that another process took a new session for a dead one.
 var errSwept = errors.New("temporary folder was taken away")
 
+// sessionTries is above the number of processes that may start at once: each
+// sweeps once, and may take a folder that another has made and not locked yet.
+const sessionTries = 100
+
 func (l *local) newSession() (*session, error) {
-	for range 100 { // many may begin at once on a busy host
+	for range sessionTries {
 		s, err := l.trySession()
 		if !errors.Is(err, errSwept) {
 			return s, err

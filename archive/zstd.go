@@ -29,6 +29,7 @@ type compressor struct {
 	tight  *zstd.Encoder // about zstd -3
 	fast   *zstd.Encoder // about zstd -1
 	chunks sync.Pool
+	flight chan struct{} // one for each chunk under way, of whatever layer: its length bounds memory
 }
 
 func newCompressor() (*compressor, error) {
@@ -40,9 +41,10 @@ func newCompressor() (*compressor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &compressor{tight: tight, fast: fast, chunks: sync.Pool{New: func() any {
-		return new(make([]byte, 0, chunkSize))
-	}}}, nil
+	return &compressor{tight: tight, fast: fast, flight: make(chan struct{}, runtime.GOMAXPROCS(0)+2),
+		chunks: sync.Pool{New: func() any {
+			return new(make([]byte, 0, chunkSize))
+		}}}, nil
 }
 
 func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
@@ -55,25 +57,30 @@ func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
 }
 
 // writer returns a writer whose input, of about that size, arrives at w as zstd
-// frames, in order. Close flushes it and says what went wrong; it must be
-// called in any case.
+// frames, in order. A size that is not known is 0: what then turns out to be
+// large goes on fast. Close flushes the writer and says what went wrong; it
+// must be called in any case.
 func (c *compressor) writer(w io.Writer, size int64) io.WriteCloser {
-	enc := c.tight
-	if size >= largeLayer {
-		enc = c.fast
-	}
-	cw := &chunkWriter{c: c, enc: enc, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+	cw := &chunkWriter{c: c, size: size, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
 	go cw.flush(w)
 	return cw
 }
 
 type chunkWriter struct {
 	c      *compressor
-	enc    *zstd.Encoder
+	size   int64 // bytes expected
+	came   int64
 	chunk  *[]byte
-	frames chan chan *[]byte // in the order of the input; its length bounds memory
+	frames chan chan *[]byte // in the order of the input
 	done   chan error
 	wrote  bool
+}
+
+func (w *chunkWriter) encoder() *zstd.Encoder {
+	if max(w.size, w.came) >= largeLayer {
+		return w.c.fast
+	}
+	return w.c.tight
 }
 
 func (w *chunkWriter) Write(b []byte) (int, error) {
@@ -92,15 +99,17 @@ func (w *chunkWriter) Write(b []byte) (int, error) {
 	return total, nil
 }
 
-// compress hands the current chunk to a goroutine of its own; the bounded
-// channel makes Write wait while too many are under way.
+// compress hands the current chunk to a goroutine of its own, and waits while
+// too many are under way.
 func (w *chunkWriter) compress() {
-	in, out := w.chunk, make(chan *[]byte, 1)
+	w.c.flight <- struct{}{}
+	w.came += int64(len(*w.chunk))
+	in, out, enc := w.chunk, make(chan *[]byte, 1), w.encoder()
 	w.chunk, w.wrote = nil, true
 	w.frames <- out
 	go func() {
 		frame := w.c.chunks.Get().(*[]byte)
-		*frame = w.enc.EncodeAll(*in, (*frame)[:0])
+		*frame = enc.EncodeAll(*in, (*frame)[:0])
 		w.c.release(in)
 		out <- frame
 	}()
@@ -114,6 +123,7 @@ func (w *chunkWriter) flush(dst io.Writer) {
 			_, failed = dst.Write(*frame)
 		}
 		w.c.release(frame)
+		<-w.c.flight
 	}
 	w.done <- failed
 }

@@ -43,7 +43,8 @@ type Snapshot struct {
 	Engine     Info
 	Images     []Image // every image, untagged build parents included; sorted by ID
 	Containers []Container
-	Services   []Service // on a swarm manager, else empty
+	Services   []Service  // on a swarm manager, else empty
+	Borrowed   []Borrowed // names that images have for a push alone; they are not among References
 }
 
 // Image is one image with everything that refers to it.

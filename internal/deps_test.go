@@ -66,6 +66,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"archive/retention": {},
 		"archive/signing":   {},
 		"prune":             {"engine", "archive", "archive/retention", "selector", "internal/durable", "internal/digestio"},
+		"push":              {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"serve":             {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
@@ -107,7 +108,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},
 		module + "internal/ui":                                 {"cmd/archprune"},
-		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "restore", "internal/bench"},
+		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "push", "restore", "internal/bench"},
 	}
 	for pkg, p := range packages(t) {
 		for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {

@@ -99,7 +99,7 @@ func TestExportable(t *testing.T) {
 		"no layers":                     {engine.Classic, "26.1.5", engine.Image{}, false},
 		"no layers, containerd":         {engine.Containerd, "26.1.5", engine.Image{}, false},
 		"missing content":               {engine.Containerd, "28.5.2", engine.Image{DiffIDs: layers("a"), Manifests: missing}, false},
-		"repeated layer":                {engine.Classic, "26.1.5", sized("a", "b", "a"), false},
+		"repeated layer":                {engine.Classic, "26.1.5", sized("a", "b", "a"), true},
 		"repeated layer, before 25":     {engine.Classic, "20.10.24", sized("a", "b", "a"), true},
 		"repeated layer, on containerd": {engine.Containerd, "26.1.5", sized("a", "b", "a"), true},
 	} {

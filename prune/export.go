@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,15 +17,7 @@ import (
 const maxBatch = 512
 
 // errRepeatedLayer is why an image can't be saved without harm.
-var errRepeatedLayer = errors.New("it has the same layer twice, and a save of it would leak disk space on this engine (25 or later with a graph driver)")
-
-// saveLeaks reports whether a save that meets a layer twice keeps that layer
-// on the engine's disk for ever: graph-driver stores since 25.0.
-func saveLeaks(info engine.Info) bool {
-	major, _, _ := strings.Cut(info.Version, ".")
-	n, err := strconv.Atoi(major)
-	return info.Store == engine.Classic && (err != nil || n >= 25)
-}
+var errRepeatedLayer = errors.New("it has the same layer twice, so it can only be pushed: a save of it would leak disk space on this engine (25 or later with a graph driver)")
 
 // batches splits images into saves. A graph-driver engine stages a whole save
 // in its own temporary folder, so a batch must fit there; one image always
@@ -45,7 +34,7 @@ func batches(info engine.Info, images []engine.Image, staging int64) [][]engine.
 	for _, img := range images {
 		more := unstaged(img, layers)
 		full := len(batch) == limit ||
-			info.Store == engine.Classic && staging > 0 && bytes+more > staging-staging/10
+			info.Store == engine.Classic && staging > 0 && bytes+more > stageable(staging)
 		if len(batch) > 0 && full {
 			all = append(all, batch)
 			batch, bytes = nil, 0
@@ -77,11 +66,30 @@ func unstaged(img engine.Image, layers map[digest.Digest]bool) int64 {
 	return bytes
 }
 
+// exportAll archives images by the way that suits each. What a push does not
+// bring is saved.
 func (r *run) exportAll(ctx context.Context, images []engine.Image) error {
-	var safe []engine.Image
+	var whole []engine.Image
 	for _, img := range images {
 		if err := r.exportable(img); err != nil {
 			r.stay(img.ID, err)
+			continue
+		}
+		whole = append(whole, img)
+	}
+	push, save := r.routing.Choose(whole)
+	left, err := r.pushAll(ctx, push)
+	if err != nil {
+		return err
+	}
+	return r.saveAll(ctx, append(left, save...))
+}
+
+func (r *run) saveAll(ctx context.Context, images []engine.Image) error {
+	var safe []engine.Image
+	for _, img := range images {
+		if saveLeaks(r.info) && repeats(img.DiffIDs) {
+			r.stay(img.ID, errRepeatedLayer)
 			continue
 		}
 		safe = append(safe, img)
@@ -100,16 +108,13 @@ func (r *run) exportable(img engine.Image) error {
 		return errors.New("the engine lacks some of its content, so it can't give it back")
 	case len(img.DiffIDs) == 0:
 		return errors.New("it has no layers, and this kind of engine can't save such an image")
-	case saveLeaks(r.info) && repeats(img.DiffIDs):
-		return errRepeatedLayer
 	}
 	return nil
 }
 
-func repeats(ids []digest.Digest) bool {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	return len(slices.Compact(ids)) != len(ids)
+// exportAgain exports an image whose archive turned out to be damaged.
+func (r *run) exportAgain(ctx context.Context, img engine.Image) error {
+	return r.exportAll(ctx, []engine.Image{img})
 }
 
 // exportBatch archives one batch. What does not come out of a save of several
@@ -134,6 +139,7 @@ func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
 			r.stayOrVanish(ctx, in.Image, fmt.Errorf("archiving: %w", in.Err))
 			err = nil
 		default:
+			r.saved++
 			err = r.exported(ctx, in)
 		}
 		if err != nil {
@@ -156,21 +162,28 @@ func (r *run) exported(ctx context.Context, in archive.Ingested) error {
 	if err != nil || !again {
 		return err
 	}
-	return r.exportBatch(ctx, []engine.Image{in.Image})
+	return r.exportAgain(ctx, in.Image)
 }
 
-func (r *run) export(ctx context.Context, batch []engine.Image) ([]archive.Ingested, error) {
+// expected is about how many bytes come for images that are exported at once.
+func expected(batch []engine.Image) int64 {
 	layers := map[digest.Digest]bool{}
-	names := make([]string, len(batch))
 	var bytes int64
-	for i, img := range batch {
-		names[i] = img.ID.String()
+	for _, img := range batch {
 		bytes += unstaged(img, layers)
 		for _, d := range img.DiffIDs {
 			layers[d] = true
 		}
 	}
-	r.event(Exporting, bytes, batch...)
+	return bytes
+}
+
+func (r *run) export(ctx context.Context, batch []engine.Image) ([]archive.Ingested, error) {
+	names := make([]string, len(batch))
+	for i, img := range batch {
+		names[i] = img.ID.String()
+	}
+	r.tell(Event{Kind: Exporting, Images: batch, Bytes: expected(batch), Way: BySave})
 	defer r.event(Exported, 0, batch...)
 	body, err := r.eng.Save(ctx, names)
 	if err != nil {

@@ -51,6 +51,18 @@ func setup(t *testing.T) bench {
 	return bench{e, c, f}
 }
 
+// on is the same bench with another engine.
+func (b bench) on(t testing.TB, e *enginetest.Engine) bench {
+	t.Helper()
+	c, err := docker.New(docker.Options{Host: e.Host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	b.Engine, b.client = e, c
+	return b
+}
+
 // leaks reports whether a save that meets a layer twice costs the engine disk.
 func (b bench) leaks() bool {
 	return b.Store == engine.Classic && !strings.HasPrefix(b.Version, "20.")

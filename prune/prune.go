@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -44,6 +45,11 @@ type Archive interface {
 type Options struct {
 	ArchiveOnly bool  // archive, but remove nothing
 	Staging     int64 // bytes free where the engine stages a save; 0 is unknown
+	Way         Way   // out of the engine; empty is Auto
+
+	// OpenPush begins to have the engine push to this process. It may be nil
+	// where that is not possible. Where it or a push fails, images are saved.
+	OpenPush func(ctx context.Context) (Pusher, error)
 
 	// Undo gives an archived image back to the engine. It is called when a
 	// container turns up that was created from the image in the instant of its
@@ -58,6 +64,7 @@ type Event struct {
 	Kind   EventKind
 	Images []engine.Image // that it is about
 	Bytes  int64          // Exporting: expected bytes; Received: bytes just received
+	Way    Way            // Exporting: how
 }
 
 // EventKind tells events apart.
@@ -101,6 +108,9 @@ type Report struct {
 	Results   []Result // one for each decision, in the plan's order
 	Reclaimed int64    // bytes, by the engine's own account; -1 where it gave none
 	Added     int64    // bytes that the archive grew by
+	Pushed    int      // images that were archived by push
+	Saved     int      // images that were archived by save
+	Notes     []string // what went another way than it should, and did no harm
 	Started   time.Time
 	Finished  time.Time
 }
@@ -125,6 +135,7 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 	r := &run{eng: eng, arch: arch, opts: opts, info: plan.Snapshot.Engine,
 		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}}
 	report := Report{Started: time.Now(), Reclaimed: -1}
+	r.routing = Routing{Want: opts.Way, Near: opts.OpenPush != nil, Staging: opts.Staging, Info: r.info, Containers: plan.Snapshot.Containers}
 	for _, d := range plan.Decisions {
 		r.results[d.Image.ID] = &Result{Decision: d, Outcome: Kept}
 		r.present[d.Image.ID] = true
@@ -135,6 +146,10 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 		before, sizeErr = eng.LayersSize(ctx)
 	}
 	err := r.carryOut(ctx, plan)
+	r.closePusher(ctx)
+	if opts.Way == ByPush && opts.OpenPush == nil {
+		r.note("the engine is not on this host, so it can't push to this process: images are saved")
+	}
 	for _, d := range plan.Decisions {
 		res := *r.results[d.Image.ID]
 		if err != nil && r.unfinished(res) {
@@ -146,6 +161,7 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 		report.Reclaimed = r.reclaimed(ctx, before)
 	}
 	report.Added, report.Finished = r.added, time.Now()
+	report.Pushed, report.Saved, report.Notes = r.pushed, r.saved, r.notes
 	return report, err
 }
 
@@ -185,12 +201,26 @@ type run struct {
 	again    map[digest.Digest]bool // images that were exported again
 	waiting  []removal              // proven, but a build child is still there
 	added    int64
+
+	routing       Routing
+	pusher        Pusher // where images are being pushed
+	pushOff       bool   // it was tried and did not work
+	telling       sync.Mutex
+	pushed, saved int
+	notes         []string
 }
 
 func (r *run) event(kind EventKind, bytes int64, images ...engine.Image) {
-	if r.opts.Event != nil {
-		r.opts.Event(Event{Kind: kind, Images: images, Bytes: bytes})
+	r.tell(Event{Kind: kind, Images: images, Bytes: bytes})
+}
+
+func (r *run) tell(e Event) {
+	if r.opts.Event == nil {
+		return
 	}
+	r.telling.Lock() // uploads come side by side
+	defer r.telling.Unlock()
+	r.opts.Event(e)
 }
 
 func (r *run) stay(id digest.Digest, err error) {
@@ -228,6 +258,7 @@ func (r *run) archiveAll(ctx context.Context, decisions []selector.Decision) err
 	if err != nil {
 		return err
 	}
+	r.routing.Catalog = catalog
 	var export []engine.Image
 	for _, d := range decisions {
 		record := r.find(ctx, catalog, d.Image)

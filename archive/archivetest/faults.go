@@ -19,6 +19,7 @@ var faultTests = []test{
 	{"any one call fails", oneCallFails},
 	{"all calls from one on fail", allCallsFail},
 	{"what is written is not what was given", writesGoWrong},
+	{"no receipt for what is not confirmed", notConfirmed},
 }
 
 // faults say which calls of a storage fail: the n-th, and where lasting all that
@@ -144,13 +145,32 @@ func oneCallFails(t *testing.T, create kind)  { callsFail(t, create, faults{}) }
 func allCallsFail(t *testing.T, create kind)  { callsFail(t, create, faults{lasting: true}) }
 func writesGoWrong(t *testing.T, create kind) { callsFail(t, create, faults{silent: true}) }
 
+// unsure is a storage that can't confirm anything.
+type unsure struct{ archive.Storage }
+
+func (u unsure) Confirm(context.Context, *archive.Record) error { return errFault }
+
+func notConfirmed(t *testing.T, create kind) {
+	p := create(t)
+	r, img := other(t, p).ingestOne(t, "demo-api:1", "one")
+	store := unsure{p.Open(t)}
+	defer store.Close()
+	if receipt, err := archive.New(store, archive.Options{}).Verify(t.Context(), r, img, r.Store); !errors.Is(err, errFault) || receipt.Proves(img, r.Store) == nil {
+		t.Errorf("Verify: %v", err)
+	}
+}
+
 // callsFail lets each call in turn fail, in an archive that has some of the
 // images already.
 func callsFail(t *testing.T, create kind, how faults) {
 	base := Layer(t, "base")
 	first := containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-web:1", base))
 	s := containerd(t, ocispec.MediaTypeImageLayer, NewImage(t, "demo-api:1", base, Layer(t, "one")), NewImage(t, "demo-api:2", base))
-	for n, reached := int64(1), true; reached; n++ {
+	step := int64(1)
+	if how.lasting { // what follows a fault is much the same a call later
+		step = 3
+	}
+	for n, reached := int64(1), true; reached; n += step {
 		p := create(t)
 		other(t, p).ingest(t, first)
 		how.n = n

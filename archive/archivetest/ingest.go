@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -238,9 +239,13 @@ func fails(t *testing.T, create kind, ctx context.Context, stream io.Reader, s s
 	p := create(t)
 	h := other(t, p)
 	kept, img := h.ingestOne(t, "kept:1", "kept")
+	before := p.Leftovers(t)
 	results, err := h.Ingest(ctx, stream, s.images, s.info)
 	if err == nil {
 		t.Errorf("Ingest succeeded: %+v", results)
+	}
+	if after := p.Leftovers(t); !slices.Equal(after, before) { // a run may be long
+		t.Errorf("there is %v, before it was %v", after, before)
 	}
 	h.close(t)
 	fresh := other(t, p)

@@ -56,7 +56,7 @@ func (s *Store) headBlob(ctx context.Context, repo name.Repository, d digest.Dig
 		return 0, err
 	}
 	if resp.ContentLength < 0 {
-		return 0, errors.New("the registry does not tell its size")
+		return 0, fmt.Errorf("%w: it does not tell a blob's size", errProtocol)
 	}
 	return resp.ContentLength, nil
 }
@@ -119,7 +119,7 @@ func (b *remoteBlob) take(resp *http.Response) error {
 	if resp.StatusCode == http.StatusPartialContent {
 		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &begins); err != nil || begins != b.offset {
 			resp.Body.Close()
-			return errors.New("the registry sends another part of the blob than was asked for")
+			return fmt.Errorf("%w: it sends another part of a blob than was asked for", errProtocol)
 		}
 	}
 	if resp.ContentLength >= 0 {
@@ -127,7 +127,7 @@ func (b *remoteBlob) take(resp *http.Response) error {
 	}
 	if _, err := io.CopyN(io.Discard, resp.Body, b.offset-begins); err != nil {
 		resp.Body.Close()
-		return err
+		return b.s.conn.broken(err)
 	}
 	b.body = resp.Body
 	return nil
@@ -135,35 +135,42 @@ func (b *remoteBlob) take(resp *http.Response) error {
 
 func (b *remoteBlob) Read(p []byte) (int, error) {
 	for {
-		if b.body == nil {
-			if err := b.open(); err != nil {
-				return 0, b.broken(err)
-			}
-		}
-		n, err := b.body.Read(p)
-		b.offset += int64(n)
-		if n > 0 {
-			b.trial.reset()
-		}
+		n, err := b.read(p)
 		if err == nil || err == io.EOF && b.offset >= b.size || b.ctx.Err() != nil {
 			return n, err
 		}
-		b.body.Close()
-		b.body = nil
+		if b.body != nil {
+			b.body.Close()
+			b.body = nil
+		}
 		if n > 0 {
 			return n, nil
 		}
-		if !b.trial.pause(b.ctx, 0, nil) {
-			return 0, cmp.Or(b.ctx.Err(), b.broken(err))
+		if status(err) != 0 || !passing(err) || !b.trial.pause(b.ctx, 0, nil) {
+			return 0, cmp.Or(b.ctx.Err(), fmt.Errorf("reading blob %s: %w", b.digest, err))
 		}
 	}
 }
 
-func (b *remoteBlob) broken(err error) error {
-	if isNotFound(err) { // it was there a moment ago
-		err = errors.New("it went away while it was read")
+// read reads once. Its error is [io.EOF], or says what went wrong.
+func (b *remoteBlob) read(p []byte) (int, error) {
+	if b.body == nil {
+		if err := b.open(); err != nil {
+			return 0, err
+		}
 	}
-	return fmt.Errorf("reading blob %s: %w", b.digest, b.s.conn.explain(err))
+	n, err := b.body.Read(p)
+	b.offset += int64(n)
+	if n > 0 {
+		b.trial.reset()
+	}
+	if err == io.EOF && b.offset < b.size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil && err != io.EOF {
+		err = b.s.conn.broken(err)
+	}
+	return n, err
 }
 
 func (b *remoteBlob) Close() error {

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/archprune/archprune/archive"
 )
 
 // maxMessage bounds what is read of an error's explanation, in bytes.
@@ -22,7 +24,8 @@ var (
 	// ErrNoDeletion means that the registry does not delete.
 	ErrNoDeletion = errors.New("the registry does not delete")
 
-	errNotOurs = errors.New("it was not written by archprune")
+	errNotOurs  = errors.New("it was not written by archprune")
+	errProtocol = errors.New("the registry does not keep to the protocol")
 )
 
 // Error is a request that a registry did not fulfil. It says nothing secret:
@@ -41,6 +44,23 @@ func (e *Error) Error() string { return "registry " + e.Registry + ": " + e.reas
 // registry has no such thing.
 func (e *Error) Unwrap() error { return e.err }
 
+// Is makes [archive.ErrUnavailable] of what says nothing about the archive.
+func (e *Error) Is(target error) bool {
+	if target != archive.ErrUnavailable {
+		return false
+	}
+	switch e.Status {
+	case 0, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	return unavailable(e.Status)
+}
+
+// broken is a connection that broke while an answer was read.
+func (c *conn) broken(err error) error {
+	return &Error{Registry: c.registry.RegistryStr(), reason: err.Error(), err: err}
+}
+
 // explain turns an error of a request into one that a person can act on.
 func (c *conn) explain(err error) error {
 	var known *Error
@@ -52,6 +72,7 @@ func (c *conn) explain(err error) error {
 	}
 	e := &Error{Registry: c.registry.RegistryStr(), err: bare(err)}
 	var answer *transport.Error
+	var unanswered *url.Error
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &certificate):
@@ -68,8 +89,10 @@ func (c *conn) explain(err error) error {
 		}
 	case errors.Is(err, http.ErrSchemeMismatch):
 		e.reason = "it speaks plain HTTP; --insecure-registry allows that"
-	default:
+	case errors.As(err, &unanswered):
 		e.reason = e.err.Error()
+	default:
+		return err // of this program
 	}
 	return e
 }

@@ -21,11 +21,11 @@ const (
 	wanted = "docker://HOST[:PORT]/PREFIX, such as docker://registry.example.com/rollback"
 )
 
-// prefixPattern is the grammar of repository names in the OCI distribution
-// specification.
-var prefixPattern = regexp.MustCompile(`^` + component + `(/` + component + `)*$`)
-
+// component is a part of a repository's name, in the grammar of the OCI
+// distribution specification.
 const component = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`
+
+var prefixPattern = regexp.MustCompile(`^` + component + `(/` + component + `)*$`)
 
 // ParseLocation reads HOST[:PORT]/PREFIX, with or without docker:// before it.
 // The error does not repeat credentials that stand in it.

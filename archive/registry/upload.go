@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,10 +48,15 @@ type upload struct {
 	content io.ReaderAt
 	trial   *trial
 
-	location *url.URL // of the session; nil where there is none
-	offset   int64    // how far the registry is
-	furthest int64    // how far it ever was
+	location *url.URL     // of the session; nil where there is none
+	offset   int64        // how far the registry is
+	furthest int64        // how far it ever was
+	sent     atomic.Int64 // of the content, in the last attempt
 }
+
+// inFlight is about what a connection takes without anybody receiving it, in
+// bytes. Who has sent more has not lost the time that it took.
+const inFlight = 4 << 20
 
 // errStale means that the registry does not know the session any more, or that
 // we disagree about it.
@@ -59,6 +65,7 @@ var errStale = errors.New("the registry lost the upload")
 func (u *upload) run(ctx context.Context) error {
 	for {
 		began, before := time.Now(), u.furthest
+		u.sent.Store(0)
 		answer, err := u.attempt(ctx)
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
@@ -67,6 +74,9 @@ func (u *upload) run(ctx context.Context) error {
 			return u.s.conn.explain(err)
 		}
 		lost := time.Since(began)
+		if u.sent.Load() > inFlight {
+			lost = 0
+		}
 		if u.resume(ctx); u.furthest > before {
 			u.trial.reset()
 			lost = 0
@@ -120,7 +130,7 @@ func (u *upload) begin(ctx context.Context) (*http.Response, error) {
 func (u *upload) at(resp *http.Response) error {
 	location, err := resp.Location()
 	if err != nil {
-		return errors.New("the registry does not say where to upload to")
+		return fmt.Errorf("%w: it does not say where to upload to", errProtocol)
 	}
 	u.location = location
 	return nil
@@ -129,7 +139,7 @@ func (u *upload) at(resp *http.Response) error {
 // send sends the content from the offset on.
 func (u *upload) send(ctx context.Context) (*http.Response, error) {
 	rest := io.NewSectionReader(u.content, u.offset, u.blob.Size-u.offset)
-	resp, err := u.do(ctx, http.MethodPatch, u.location.String(), rest, rest.Size())
+	resp, err := u.do(ctx, http.MethodPatch, u.location.String(), &countingReader{rest, &u.sent}, rest.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +149,19 @@ func (u *upload) send(ctx context.Context) (*http.Response, error) {
 	}
 	u.offset = u.blob.Size
 	return resp, u.at(resp)
+}
+
+// countingReader counts what is read. A request may go on reading its body when
+// its answer is there.
+type countingReader struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 func (u *upload) finish(ctx context.Context) (*http.Response, error) {

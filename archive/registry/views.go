@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/digestio"
 )
 
 // maxDepth bounds indexes within indexes.
@@ -96,12 +98,14 @@ type failures struct {
 }
 
 // note keeps an error for later, or returns it where there is no going on: a
-// registry that does not answer won't do so for the next view.
+// registry that does not answer won't do so for the next view. Damage is not
+// for a view to tell.
 func (f *failures) note(err error) error {
-	if err == nil {
+	var answer *Error
+	switch {
+	case err == nil, errors.Is(err, errDamaged):
 		return nil
-	}
-	if status(err) == 0 && !errors.Is(err, errForeign) {
+	case errors.As(err, &answer) && (answer.Status == 0 || unavailable(answer.Status)), errors.Is(err, context.Canceled):
 		return err
 	}
 	f.mu.Lock()
@@ -142,6 +146,17 @@ func (s *Store) views(catalog *archive.Catalog) []view {
 	return views
 }
 
+// errDamaged means that a view can't be had since the archive is damaged.
+var errDamaged = errors.New("the archive is damaged")
+
+// damaged tells damage from other errors of reading the archive.
+func damaged(err error) error {
+	if isNotFound(err) || errors.Is(err, digestio.ErrMismatch) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
 // errForeign protects what somebody else has pushed.
 var errForeign = errors.New("there is an image of that name which is not from this archive; it was left as it is")
 
@@ -155,6 +170,8 @@ func (s *Store) behind(ctx context.Context, v view) (bool, error) {
 	}
 	now, err := s.headManifest(ctx, v.repo.Tag(v.tag))
 	switch {
+	case status(err) == http.StatusInternalServerError: // as for a manifest that the registry can't read
+		return true, nil
 	case err != nil:
 		return false, err
 	case now == v.record.View.Digest:
@@ -204,7 +221,7 @@ func (s *Store) pushParts(ctx context.Context, repo name.Repository, d ocispec.D
 	}
 	data, err := s.readBytes(ctx, s.truth(), d)
 	if err != nil {
-		return manifest{}, err
+		return manifest{}, damaged(err)
 	}
 	var parsed struct {
 		Config    *ocispec.Descriptor  `json:"config"`
@@ -300,7 +317,7 @@ func (s *Store) bring(ctx context.Context, to name.Repository, b ocispec.Descrip
 	}
 	r, err := s.openBlob(ctx, s.truth(), b.Digest)
 	if err != nil {
-		return err
+		return damaged(err)
 	}
 	defer r.Close()
 	spool, err := newSpool(s.temp)
@@ -309,7 +326,7 @@ func (s *Store) bring(ctx context.Context, to name.Repository, b ocispec.Descrip
 	}
 	defer spool.Close()
 	if err := spool.fill(r, b); err != nil {
-		return err
+		return damaged(err)
 	}
 	return s.push(ctx, to, b, spool.file)
 }

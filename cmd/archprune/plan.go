@@ -12,6 +12,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/selector"
 )
@@ -25,7 +26,7 @@ func (a *app) planCommand() *cli.Command {
      archive+remove   it is archived, the archive is proven, then it is removed
      remove           it is removed without an archive
    Untagged build parents go or stay with the images built on them.`,
-		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
+		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			eng, err := a.engine(c)
 			if err != nil {
@@ -36,13 +37,13 @@ func (a *app) planCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return a.showPlan(c, plan)
+			return a.showPlan(c, eng, plan)
 		},
 	}
 }
 
 // showPlan prints a plan and what it is worth.
-func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
+func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) error {
 	place, err := parsePlace(c.String("archive"))
 	if err != nil {
 		return err
@@ -55,8 +56,16 @@ func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
 	if err != nil {
 		return err
 	}
+	way, err := parseRoute(c)
+	if err != nil {
+		return err
+	}
+	routes, err := foresee(c.Context, plan, f, way, eng.Local())
+	if err != nil {
+		return err
+	}
 	if c.Bool("json") {
-		return writeJSON(a.stdout, planDocument(plan, w))
+		return writeJSON(a.stdout, planDocument(plan, w, routes))
 	}
 	if len(plan.Decisions) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "The engine has no images.")
@@ -66,12 +75,12 @@ func (a *app) showPlan(c *cli.Context, plan selector.Plan) error {
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, ui.Clean(place.String()), c.Bool("all")), "\n"))
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), "\n"))
 	return err
 }
 
 // summarise says in a few lines what a plan comes to.
-func summarise(plan selector.Plan, w worth, archive string, all bool) []string {
+func summarise(plan selector.Plan, w worth, routes ways, archive string, all bool) []string {
 	n := count(plan)
 	first := fmt.Sprintf("%s: %d archive+remove, %d remove, %d keep.", plural(n.archive+n.remove+n.keep, "image"), n.archive, n.remove, n.keep)
 	switch {
@@ -86,6 +95,9 @@ func summarise(plan selector.Plan, w worth, archive string, all bool) []string {
 	}
 	if n.archive > 0 {
 		lines = append(lines, w.adds(archive))
+	}
+	if by := routes.String(); by != "" {
+		lines = append(lines, by)
 	}
 	return append(lines, w.caution()...)
 }
@@ -160,7 +172,7 @@ type planned struct {
 	Reasons    []selector.Reason `json:"reasons"`
 }
 
-func planDocument(plan selector.Plan, w worth) any {
+func planDocument(plan selector.Plan, w worth, routes ways) any {
 	images := make([]planned, 0, len(plan.Decisions))
 	for _, d := range plan.Decisions {
 		images = append(images, planned{d.Image.ID.String(), append([]string{}, d.Image.References...), d.Image.Size, d.Action, d.Reasons})
@@ -168,7 +180,8 @@ func planDocument(plan selector.Plan, w worth) any {
 	return struct {
 		Images   []planned `json:"images"`
 		Estimate worth     `json:"estimate"`
-	}{images, w}
+		Routes   ways      `json:"routes"`
+	}{images, w, routes}
 }
 
 func writeJSON(w io.Writer, v any) error {

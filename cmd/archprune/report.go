@@ -12,6 +12,9 @@ import (
 
 // report prints what became of a plan, in docker's words where docker has some.
 func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
+	for _, note := range r.Notes {
+		a.warn("%s", note)
+	}
 	if c.Bool("json") {
 		return a.reportJSON(r)
 	}
@@ -22,6 +25,7 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 	a.reportArchived(r)
 	a.reportDeleted(r)
 	a.reportStayed(r, "Still in the Engine:")
+	a.reportWays(r)
 	if r.Added > 0 {
 		fmt.Fprintf(a.stdout, "The archive grew by %s.\n", ui.Size(r.Added))
 	}
@@ -53,8 +57,16 @@ func (a *app) reportSaved(r prune.Report) error {
 	if fresh == 0 {
 		return nil
 	}
+	a.reportWays(r)
 	_, err := fmt.Fprintf(a.stdout, "The archive grew by %s.\n", ui.Size(r.Added))
 	return err
+}
+
+// reportWays says how images left the engine.
+func (a *app) reportWays(r prune.Report) {
+	if by := (ways{Push: r.Pushed, Save: r.Saved}).done(); by != "" {
+		fmt.Fprintln(a.stdout, by)
+	}
 }
 
 func areOrIs(n int, what string) string {
@@ -142,10 +154,12 @@ type imageResult struct {
 }
 
 type summary struct {
-	Reclaimed int64   `json:"reclaimed_bytes"` // -1 where the engine gave no figure
-	Added     int64   `json:"archive_added_bytes"`
-	Seconds   float64 `json:"seconds"`
-	Partial   bool    `json:"partial"`
+	Reclaimed int64    `json:"reclaimed_bytes"` // -1 where the engine gave no figure
+	Added     int64    `json:"archive_added_bytes"`
+	Routes    ways     `json:"routes"` // images that were exported by each
+	Notes     []string `json:"notes,omitempty"`
+	Seconds   float64  `json:"seconds"`
+	Partial   bool     `json:"partial"`
 }
 
 func (a *app) reportJSON(r prune.Report) error {
@@ -163,5 +177,5 @@ func (a *app) reportJSON(r prune.Report) error {
 			return err
 		}
 	}
-	return out.Write("summary", summary{r.Reclaimed, r.Added, r.Finished.Sub(r.Started).Seconds(), r.Partial()})
+	return out.Write("summary", summary{r.Reclaimed, r.Added, ways{Push: r.Pushed, Save: r.Saved}, r.Notes, r.Finished.Sub(r.Started).Seconds(), r.Partial()})
 }

@@ -25,11 +25,14 @@ func (a *app) saveCommand() *cli.Command {
 		ArgsUsage: "[PATTERN...]",
 		Description: `   Archives the images that match a PATTERN, such as 'demo-api:*', or without
    one every tagged image. Layers that the archive has are not stored again.`,
-		Flags: slices.Concat(writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		Flags: slices.Concat([]cli.Flag{routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			patterns, err := selector.ParsePatterns(c.Args().Slice())
 			if err != nil {
 				return usageError{err}
+			}
+			if _, err := parseRoute(c); err != nil {
+				return err
 			}
 			if _, err := a.signer(c); err != nil {
 				return err
@@ -74,7 +77,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 		Flags: slices.Concat(selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
-			tableFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+			tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
 		Action: func(c *cli.Context) error {
 			if !c.Bool("dry-run") {
 				if _, err := a.signer(c); err != nil {
@@ -97,7 +100,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 
 func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Plan) error {
 	if !c.Bool("json") || c.Bool("dry-run") {
-		if err := a.showPlan(c, plan); err != nil || c.Bool("dry-run") {
+		if err := a.showPlan(c, eng, plan); err != nil || c.Bool("dry-run") {
 			return err
 		}
 	}
@@ -166,6 +169,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	progress := a.progress(c)
 	defer progress.Close()
 	var arch prune.Archive = noArchive{}
+	var pushTo *archive.Archive
 	if len(plan.With(selector.Archive)) > 0 {
 		f, err := a.writeArchive(c)
 		if err != nil {
@@ -179,10 +183,12 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		if err := f.Prepare(c.Context); err != nil {
 			return elsewhere(err)
 		}
-		arch = f
+		arch, pushTo = f, f
 		opts.Undo = undo(eng, f)
 	}
-	opts.Staging = freeBytes(plan.Snapshot.Engine.RootDir)
+	if err := a.useRoutes(c, eng, plan.Snapshot, pushTo, &opts); err != nil {
+		return err
+	}
 	opts.Event = newRunProgress(progress).event
 	report, runErr := prune.Run(c.Context, eng, arch, plan, opts)
 	progress.Close()
@@ -231,7 +237,11 @@ func (r *runProgress) event(e prune.Event) {
 	switch e.Kind {
 	case prune.Exporting:
 		r.came = 0
-		r.task = r.progress.Task("saving "+some(e.Images), e.Bytes)
+		verb := "saving "
+		if e.Way == prune.ByPush {
+			verb = "pushing "
+		}
+		r.task = r.progress.Task(verb+some(e.Images), e.Bytes)
 	case prune.Received:
 		r.came += e.Bytes
 		r.task.Add(e.Bytes)

@@ -368,6 +368,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
 	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
 	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?
+	{regexp.MustCompile(`(?m)^Export: .*\n`), ""},                                  // by which way: engines differ
 	{regexp.MustCompile(`([^ \n])  +`), "$1  "},
 	{regexp.MustCompile(`(?m)(^deleted: sha256:ID\n)+`), "$1"},
 }

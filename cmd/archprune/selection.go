@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/selector"
 )
@@ -94,5 +97,32 @@ func (a *app) decide(ctx context.Context, c *cli.Context, eng *docker.Client) (s
 	if err != nil {
 		return selector.Plan{}, err
 	}
+	if err := a.retime(c, snapshot); err != nil {
+		return selector.Plan{}, err
+	}
 	return selector.Select(snapshot, p, now), nil
+}
+
+// retime keeps pushes of earlier runs from making images look younger.
+func (a *app) retime(c *cli.Context, s engine.Snapshot) error {
+	if s.Engine.Store != engine.Classic {
+		return nil
+	}
+	place, err := parsePlace(c.String("archive"))
+	if err != nil {
+		return err
+	}
+	f, err := a.open(c, place)
+	if errors.Is(err, archive.ErrNoArchive) {
+		return nil
+	}
+	if err != nil {
+		return elsewhere(err)
+	}
+	catalog, err := f.Catalog(c.Context)
+	if err != nil {
+		return err
+	}
+	catalog.Retime(s.Images)
+	return nil
 }

@@ -37,6 +37,7 @@ func (c *Client) Snapshot(ctx context.Context) (engine.Snapshot, error) {
 	if s.Images, err = c.images(ctx, t, true); err != nil {
 		return s, fmt.Errorf("listing images: %w", err)
 	}
+	s.Images, s.Borrowed = withoutBorrowed(s.Images)
 	// Containers come after images: one that is made meanwhile is seen.
 	if s.Containers, err = c.Containers(ctx); err != nil {
 		return s, err

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,33 +82,15 @@ func (c *Client) load(ctx context.Context, body io.Reader) error {
 // decodeLoad reads the engine's answer to its end and returns the errors in
 // it.
 func decodeLoad(r io.Reader) error {
-	var errs []error
-	for dec := json.NewDecoder(r); ; {
-		var msg struct {
-			Stream      string `json:"stream"`
-			Error       string `json:"error"`
-			ErrorDetail *struct {
-				Message string `json:"message"`
-			} `json:"errorDetail"`
-		}
-		err := dec.Decode(&msg)
-		if err == io.EOF {
-			return errors.Join(errs...)
-		}
-		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("reading the engine's answer: %w", err))...)
-		}
-		switch {
-		case msg.ErrorDetail != nil && msg.ErrorDetail.Message != "":
-			errs = append(errs, errors.New(msg.ErrorDetail.Message))
-		case msg.ErrorDetail != nil || msg.Error != "":
-			errs = append(errs, fmt.Errorf("the engine reports an error: %s", msg.Error))
-		case strings.Contains(msg.Stream, "Error unpacking image"):
+	var unpacking []error
+	err := decodeMessages(r, func(m message) {
+		if m.err() == nil && strings.Contains(m.Stream, "Error unpacking image") {
 			// The containerd image store of engine 27.2 and later keeps the
 			// image and calls it loaded, but no container can be made of it.
-			errs = append(errs, errors.New(strings.TrimSpace(msg.Stream)))
+			unpacking = append(unpacking, errors.New(strings.TrimSpace(m.Stream)))
 		}
-	}
+	})
+	return errors.Join(append(unpacking, err)...)
 }
 
 // upload is the body of a request. It remembers why reading failed, which the

@@ -26,7 +26,7 @@ if [ -n "$root" ]; then
 	mount --rbind /sys "$root/sys"
 	mount --rbind /dev "$root/dev"
 	mkdir -p "$root$dir"
-	mount --bind "$dir" "$root$dir"
+	mount --rbind "$dir" "$root$dir"
 fi
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/run"
@@ -57,8 +57,12 @@ func startDaemon(f flavour, dir, logName string) (*daemon, error) {
 	cmd.Env = []string{"PATH=" + f.path, "HOME=/root"}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
+	var network uintptr
+	if f.ownNetwork {
+		network = syscall.CLONE_NEWNET
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | network,
 		Pdeathsig:  syscall.SIGKILL,
 		// Ctrl-C on the terminal is for the test binary to act on.
 		Setpgid: true,

@@ -64,7 +64,7 @@ func Shared(t testing.TB) *Engine {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.engine == nil && shared.err == nil {
-		shared.engine, shared.err = start(os.Getenv("ARCHPRUNE_TEST_ENGINE"))
+		shared.engine, shared.err = start(os.Getenv("ARCHPRUNE_TEST_ENGINE"), Options{})
 	}
 	if shared.err != nil {
 		t.Fatalf("%v\n%s", shared.err, hint)
@@ -82,7 +82,19 @@ func Start(t testing.TB) *Engine {
 // would name so, for tests that need two kinds at once.
 func StartKind(t testing.TB, kind string) *Engine {
 	t.Helper()
-	e, err := start(kind)
+	return StartWith(t, kind, Options{})
+}
+
+// Options are what is special about an engine.
+type Options struct {
+	OwnNetwork bool  // a network namespace of its own: its loopback is not the test's
+	DiskSize   int64 // bytes of a file system that its data-root has for itself; 0 is none
+}
+
+// StartWith is like [StartKind] for an engine that is special.
+func StartWith(t testing.TB, kind string, opts Options) *Engine {
+	t.Helper()
+	e, err := start(kind, opts)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, hint)
 	}
@@ -94,11 +106,12 @@ func StartKind(t testing.TB, kind string) *Engine {
 	return e
 }
 
-func start(kind string) (*Engine, error) {
+func start(kind string, opts Options) (*Engine, error) {
 	f, err := findFlavour(kind)
 	if err != nil {
 		return nil, err
 	}
+	f.ownNetwork = opts.OwnNetwork
 	dir, lock, err := makeDir(f)
 	if err != nil {
 		return nil, err
@@ -115,6 +128,11 @@ func start(kind string) (*Engine, error) {
 	e.Host = "unix://" + e.Socket
 	if err := e.configure(); err != nil {
 		return nil, fmt.Errorf("preparing the %s engine: %w", f.name, joinStop(err, e))
+	}
+	if opts.DiskSize > 0 {
+		if err := mountDisk(e.Dir, e.DataRoot, opts.DiskSize); err != nil {
+			return nil, fmt.Errorf("preparing the %s engine: %w", f.name, joinStop(err, e))
+		}
 	}
 	if err := e.boot(); err != nil {
 		return nil, fmt.Errorf("starting the %s engine: %w", f.name, joinStop(err, e))

@@ -145,7 +145,7 @@ func TestResetLeavesNothing(t *testing.T) {
 type helperEngine struct{ Namespace, Dir string }
 
 func waitToBeKilled() {
-	e, err := start(os.Getenv("ARCHPRUNE_TEST_ENGINE"))
+	e, err := start(os.Getenv("ARCHPRUNE_TEST_ENGINE"), Options{})
 	if err == nil {
 		_, err = e.load([]Image{{Names: []string{"a:1"}, Layers: []Layer{Files(map[string]string{"/a": "a"})}}})
 	}

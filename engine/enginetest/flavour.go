@@ -23,6 +23,7 @@ type flavour struct {
 	dockerd    string // path of the program, inside root
 	path       string // PATH of the program
 	containerd bool   // keep images in the containerd image store
+	ownNetwork bool   // start it in a network namespace of its own
 }
 
 // findFlavour checks that an engine of that kind can be started here.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +82,10 @@ func removeDir(f flavour, dir string, lock *os.File) error {
 	if lock != nil {
 		defer lock.Close()
 	}
+	// A data-root of its own file system.
+	if err := unix.Unmount(filepath.Join(dir, "data"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmounting the engine's disk: %w", err)
+	}
 	entries, err := os.ReadDir(dir)
 	for _, entry := range entries {
 		if entry.Name() != lockName {
@@ -96,4 +101,22 @@ func removeDir(f flavour, dir string, lock *os.File) error {
 		}
 	}
 	return os.RemoveAll(dir)
+}
+
+// mountDisk gives the folder data a file system of that size, which is kept in
+// a file of the engine's folder.
+func mountDisk(dir, data string, size int64) error {
+	image := filepath.Join(dir, "disk")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.Truncate(image, size); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, data}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", args[0], err, out)
+		}
+	}
+	return nil
 }
