@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -139,7 +140,7 @@ func (u *upload) at(resp *http.Response) error {
 // send sends the content from the offset on.
 func (u *upload) send(ctx context.Context) (*http.Response, error) {
 	rest := io.NewSectionReader(u.content, u.offset, u.blob.Size-u.offset)
-	resp, err := u.do(ctx, http.MethodPatch, u.location.String(), &countingReader{rest, &u.sent}, rest.Size())
+	resp, err := u.do(ctx, http.MethodPatch, u.location.String(), &part{r: rest, sent: &u.sent}, rest.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -151,17 +152,31 @@ func (u *upload) send(ctx context.Context) (*http.Response, error) {
 	return resp, u.at(resp)
 }
 
-// countingReader counts what is read. A request may go on reading its body when
-// its answer is there.
-type countingReader struct {
-	io.Reader
-	n *atomic.Int64
+// part is content as the body of one request. go-containerregistry sends a
+// request again, with the same body, when a token has expired, be it that the
+// first is not over yet: that must fail, and not send what is left.
+type part struct {
+	mu   sync.Mutex
+	r    io.Reader // nil when closed
+	sent *atomic.Int64
 }
 
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n.Add(int64(n))
+func (p *part) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.r == nil {
+		return 0, errors.New("the content was sent already")
+	}
+	n, err := p.r.Read(b)
+	p.sent.Add(int64(n))
 	return n, err
+}
+
+func (p *part) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.r = nil
+	return nil
 }
 
 func (u *upload) finish(ctx context.Context) (*http.Response, error) {
