@@ -30,6 +30,7 @@ func TestRegistryConforms(t *testing.T) {
 	} {
 		opts.Delete = true
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait for their registries most of the time
 			regs := &pool{owner: t, opts: opts, used: map[testing.TB][]*registrytest.Registry{}}
 			archivetest.Run(t, func(t testing.TB) archivetest.Place {
 				if name != "plain" && strings.Contains(t.Name(), "/faults/") {

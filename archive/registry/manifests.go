@@ -101,7 +101,12 @@ func (s *Store) putReferrer(ctx context.Context, repo name.Repository, m manifes
 	if err != nil {
 		return err
 	}
-	return s.conn.explain(remote.Put(repo.Digest(m.digest().String()), m, opts...))
+	for t := s.conn.patient.trial(); ; {
+		err := s.conn.explain(remote.Put(repo.Digest(m.digest().String()), m, opts...))
+		if !lacksBlob(err) || !t.pause(ctx, 0, &http.Response{StatusCode: status(err)}) {
+			return err
+		}
+	}
 }
 
 // deleteManifest removes a manifest and all its tags. One that is not there is
