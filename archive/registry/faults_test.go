@@ -322,10 +322,7 @@ func (c crashing) Leftovers(t testing.TB) []string { return nil }
 // TestRegistryDies at each n-th request of a save and its verification, and
 // comes back soon, or never. What has a receipt is there afterwards.
 func TestRegistryDies(t *testing.T) {
-	step := int64(5)
-	if testing.Short() {
-		step = 25
-	}
+	const step = 25 // each costs the patience of a run
 	for name, back := range map[string]bool{"and comes back": true, "for good": false} {
 		t.Run(name, func(t *testing.T) {
 			for n, reached := int64(1), true; reached; n += step {
