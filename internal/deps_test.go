@@ -72,6 +72,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/durable":  {},
 		"internal/digestio": {},
 		"internal/ui":       {},
+		"internal/config":   {},
 
 		"archive/archivetest": {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"archive/registry":    {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
@@ -104,6 +105,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/hiddeco/sshsig":                            {"archive/signing"},
 		"golang.org/x/crypto":                                  {"archive/signing", "serve", "internal/registrytest"},
 		"github.com/urfave/cli/v2":                             {"cmd/archprune"},
+		"go.yaml.in/yaml/v3":                                   {"internal/config"},
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},

@@ -41,11 +41,11 @@ const protectLabel = "archprune.protect"
 
 // candidate is an image while it is being decided on.
 type candidate struct {
-	image       engine.Image
-	subject     subject
-	keepPattern string   // the --keep pattern that it matches
-	kept        bool     // whether there is one
-	stays       []Reason // why it stays, the strongest first
+	image   engine.Image
+	subject subject
+	keptBy  string   // what says that it is archived, such as --keep demo-api:*
+	kept    bool     // whether anything says so
+	stays   []Reason // why it stays, the strongest first
 }
 
 // selection is the state of one call of Select.
@@ -67,7 +67,7 @@ func newSelection(s engine.Snapshot, p Policy, now time.Time) *selection {
 	}
 	for i, img := range s.Images {
 		c := candidate{image: img, subject: newSubject(img)}
-		c.keepPattern, _, c.kept = p.Keep.match(c.subject)
+		c.keptBy, c.kept = p.keeps(c.subject)
 		sel.candidates[i] = c
 		if s.Engine.Store == engine.Classic && img.ParentID != "" && img.ParentID != img.ID {
 			sel.hasChild[img.ParentID] = true
@@ -89,6 +89,7 @@ func (s *selection) findStays() {
 		for _, text := range s.policy.Filters.misses(c.image, c.subject) {
 			c.stays = append(c.stays, Reason{codeFilter, text})
 		}
+		c.stays = append(c.stays, s.policy.youngerThanPolicies(c)...)
 		if s.policy.Dangling && !c.image.Dangling() {
 			c.stays = append(c.stays, Reason{codeNotDangling, "not dangling"})
 		}
@@ -101,6 +102,7 @@ func (s *selection) protects(c *candidate) []Reason {
 	if pattern, _, ok := s.policy.Protect.match(c.subject); ok {
 		why = append(why, Reason{codeProtect, "matches --protect " + pattern})
 	}
+	why = append(why, s.policy.protectedByPolicies(c.subject)...)
 	value := c.image.Labels[protectLabel]
 	if on, err := strconv.ParseBool(value); err == nil && on {
 		why = append(why, Reason{codeProtect, "has the label " + protectLabel + "=" + value})
@@ -147,18 +149,15 @@ type release struct {
 // number of images that a repository is left with.
 func (s *selection) findNewest() map[int][]Reason {
 	newest := make(map[int][]Reason)
-	if s.policy.KeepLast <= 0 {
-		return newest
-	}
 	releases := s.releases()
 	for _, repo := range slices.SortedFunc(maps.Keys(releases), compareNatural) {
-		of := releases[repo]
+		of, n := releases[repo], s.policy.keepLast(repo)
 		slices.SortFunc(of, func(a, b release) int {
 			x, y := s.candidates[a.index].image, s.candidates[b.index].image
 			return cmp.Or(latest(y).Compare(latest(x)), compareNatural(b.tag, a.tag), cmp.Compare(x.ID, y.ID))
 		})
-		for _, r := range of[:min(s.policy.KeepLast, len(of))] {
-			newest[r.index] = append(newest[r.index], Reason{codeKeepLast, newestText(s.policy.KeepLast, repo)})
+		for _, r := range of[:min(n, len(of))] {
+			newest[r.index] = append(newest[r.index], Reason{codeKeepLast, newestText(n, repo)})
 		}
 	}
 	return newest

@@ -1,6 +1,7 @@
 package selector
 
 import (
+	"strings"
 	"time"
 
 	"github.com/archprune/archprune/engine"
@@ -16,7 +17,7 @@ func ArchiveOnly(s engine.Snapshot, patterns Patterns) Plan {
 		d := Decision{Image: c.image, Action: Keep, Reasons: []Reason{{codeNotKept, "matches no pattern"}}}
 		switch {
 		case c.kept:
-			d.Action, d.Reasons = Archive, []Reason{{codeKeepPattern, "matches " + c.keepPattern}}
+			d.Action, d.Reasons = Archive, []Reason{{codeKeepPattern, "matches " + strings.TrimPrefix(c.keptBy, keepFlag)}}
 		case sel.archives(c):
 			d.Action, d.Reasons = Archive, []Reason{{codeNoKeep, "no pattern given: every tagged image is archived"}}
 		}

@@ -72,6 +72,8 @@ type Policy struct {
 	Filters     Filters       // what they don't select stays
 	Dangling    bool          // all but dangling images stay
 	MinAge      time.Duration // images younger than this stay
+
+	Repositories []RepositoryPolicy // what holds for some repositories beside that
 }
 
 // Validate reports rules that contradict each other or make no sense. The
@@ -131,7 +133,7 @@ func (s *selection) decide(c *candidate) Decision {
 	case len(c.stays) > 0:
 		d.Action, d.Reasons = Keep, c.stays
 		if c.kept && d.Reasons[0].Code != codeIncomplete {
-			d.Reasons[0].Text += " (wins over --keep " + c.keepPattern + ")"
+			d.Reasons[0].Text += " (wins over " + c.keptBy + ")"
 		}
 	case s.archives(c):
 		d.Action, d.Reasons = Archive, []Reason{s.whyArchived(c)}
@@ -143,7 +145,7 @@ func (s *selection) decide(c *candidate) Decision {
 
 // archives reports whether c, if it goes, is archived first.
 func (s *selection) archives(c *candidate) bool {
-	return c.kept || s.archivesAll() && len(c.image.References) > 0
+	return c.kept || s.archivesAll() && slices.ContainsFunc(c.subject.tagged, func(n name) bool { return !s.policy.saysKeep(n) })
 }
 
 // archivesAll reports whether nothing was said about what to archive.
@@ -151,7 +153,7 @@ func (s *selection) archivesAll() bool { return s.policy.Keep.Empty() && !s.poli
 
 func (s *selection) whyArchived(c *candidate) Reason {
 	if c.kept {
-		return Reason{codeKeepPattern, "matches --keep " + c.keepPattern}
+		return Reason{codeKeepPattern, "matches " + c.keptBy}
 	}
 	return Reason{codeNoKeep, "no --keep given: every tagged image is archived"}
 }
@@ -169,6 +171,8 @@ func (s *selection) whyRemoved(c *candidate) []Reason {
 	switch {
 	case !s.policy.Keep.Empty():
 		why = append(why, Reason{codeNotKept, "matches no --keep pattern"})
+	case len(c.subject.tagged) > 0 && s.archivesAll():
+		why = append(why, Reason{codeNotKept, "matches no keep pattern of its policy"})
 	case s.policy.KeepNothing:
 		why = append(why, Reason{codeKeepNothing, "--keep-nothing given: no image is archived"})
 	}

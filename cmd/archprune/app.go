@@ -11,7 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/config"
 	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/selector"
 )
 
 // app is what every command has at hand.
@@ -20,6 +22,10 @@ type app struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	keys           keys
+
+	config       config.Config
+	repositories []selector.RepositoryPolicy // that it has
+	rules        []forgetRule                // that it has
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -33,11 +39,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func (a *app) commands() []*cli.Command {
-	return []*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
+	return a.configured([]*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
 		a.serveCommand(),
 		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),
-		a.versionCommand(), a.helpCommand()}
+		a.configCommand(), a.versionCommand(), a.helpCommand()})
 }
 
 func (a *app) cli() *cli.App {

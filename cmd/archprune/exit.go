@@ -10,6 +10,7 @@ import (
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/archive/retention"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/config"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/selector"
 )
@@ -60,7 +61,8 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, retention.ErrUsage), errors.Is(err, ui.ErrFormat):
+	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, retention.ErrUsage),
+		errors.Is(err, ui.ErrFormat), errors.Is(err, config.ErrBad):
 		return exitUsage
 	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
 		return exitDamaged

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +39,8 @@ func (a *app) forgetCommand() *cli.Command {
 	}
 }
 
+const defaultGroupBy = "repository"
+
 func policyFlags() []cli.Flag {
 	keep := func(name, what string) cli.Flag {
 		return &cli.IntFlag{Name: "keep-" + name, Usage: "keep the newest image of each of the newest `N` " + what}
@@ -49,7 +50,7 @@ func policyFlags() []cli.Flag {
 		keep("hourly", "hours that have one"), keep("daily", "days that have one"), keep("weekly", "weeks that have one"),
 		keep("monthly", "months that have one"), keep("yearly", "years that have one"),
 		&cli.StringFlag{Name: "keep-within", Usage: "keep what is not older than the newest by more than this `TIME`, such as 30d, 2w or 1y6m"},
-		&cli.StringFlag{Name: "group-by", Value: "repository", DefaultText: "repository",
+		&cli.StringFlag{Name: "group-by", Value: defaultGroupBy, DefaultText: defaultGroupBy,
 			Usage: "apply the rules to each `GROUP`: repository, tag, host, several such as repository,host, or none"},
 		&cli.BoolFlag{Name: "even-last", Usage: "forget even the last archive of what is in use"},
 	}
@@ -85,7 +86,7 @@ func (a *app) forget(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	patterns, err := forgetArguments(c.Args().Slice(), p)
+	rules, err := a.rulesFor(c, p)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (a *app) forget(c *cli.Context) error {
 		return err
 	}
 	a.warnBad(catalog)
-	plan, err := a.planForget(c, catalog, p, patterns)
+	plan, err := a.planForget(c, catalog, p, rules)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ type forgetPlan struct {
 
 // planForget decides. With a policy it is about what matches the patterns, or
 // about all; without one it is about what the arguments name.
-func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.Policy, patterns selector.Patterns) (forgetPlan, error) {
+func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.Policy, rules []forgetRule) (forgetPlan, error) {
 	use, err := a.askInUse(c, catalog.Records, p.EvenLast)
 	if err != nil {
 		return forgetPlan{}, err
@@ -149,10 +150,10 @@ func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.P
 		plan.records[r.Name()] = r
 		_, facts.Pinned[r.Name()] = catalog.Marked(r, archive.Pinned)
 	}
-	if p.Empty() {
+	if len(rules) == 0 {
 		plan.verdicts, err = forgetNamed(catalog, c.Args().Slice(), p.EvenLast, facts)
 	} else {
-		plan.verdicts, err = forgetByPolicy(catalog, p, patterns, facts)
+		plan.verdicts, err = forgetByRules(catalog, rules, facts)
 	}
 	if err != nil {
 		return plan, err
@@ -170,51 +171,6 @@ func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.P
 		}
 	}
 	return plan, nil
-}
-
-// forgetByPolicy decides on the records that have a matching name, by those
-// names. Of these go only such that have no other: the patterns say what may go.
-func forgetByPolicy(catalog *archive.Catalog, p retention.Policy, patterns selector.Patterns, facts retention.Facts) ([]retention.Verdict, error) {
-	var records []retention.Record
-	others := map[string][]string{} // names that do not match, by record
-	for _, r := range catalog.Records {
-		matching, other, ok := match(patterns, r)
-		if !ok {
-			continue
-		}
-		subject := r.Retention()
-		subject.References = matching
-		records = append(records, subject)
-		others[r.Name()] = other
-	}
-	if len(records) == 0 {
-		return nil, errors.New("nothing in the archive matches: see 'archprune list'")
-	}
-	plan, err := retention.Decide(records, p, facts)
-	for i, v := range plan.Verdicts {
-		if other := others[v.Record.Name]; len(other) > 0 && !v.Keep {
-			plan.Verdicts[i].Keep = true
-			plan.Verdicts[i].Reasons = []string{"also called " + strings.Join(other, ", ") + ", which no pattern matches"}
-		}
-	}
-	return plan.Verdicts, err
-}
-
-// match sorts a record's names by whether they match, and reports whether it
-// matches at all. An ID that matches stands for all names.
-func match(patterns selector.Patterns, r *archive.Record) (matching, other []string, ok bool) {
-	_, all := patterns.MatchReference(r.ImageID.String())
-	if all = all || patterns.Empty(); all {
-		return r.References, nil, true
-	}
-	for _, ref := range r.References {
-		if _, ok := patterns.MatchReference(ref); ok {
-			matching = append(matching, ref)
-		} else {
-			other = append(other, ref)
-		}
-	}
-	return matching, other, len(matching) > 0
 }
 
 // forgetNamed decides on the records that a person named.

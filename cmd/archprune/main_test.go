@@ -35,6 +35,7 @@ func commandUnderTest() {
 		testOnlyEvent = hold(dir, kind)
 	}
 	testOnlyPatience = patience()
+	systemConfig = os.Getenv("SYSTEM_CONFIG")
 	main()
 }
 
@@ -119,6 +120,7 @@ func setUp(env *testscript.Env, eng *enginetest.Engine) error {
 	}
 	// With the race detector a program sleeps a second before it exits.
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	env.Setenv("SYSTEM_CONFIG", filepath.Join(env.WorkDir, "etc", "config.yaml"))
 	env.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(env.WorkDir, "archive"))
 	return nil
 }

@@ -38,11 +38,11 @@ func tableFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show every name, and untagged build parents too"}
 }
 
-// policy reads the selection flags. The filters of docker's own config file
-// apply as they do to docker's prune.
-func policy(c *cli.Context, now time.Time) (selector.Policy, error) {
+// policy reads the selection flags and what is configured for repositories. The
+// filters of docker's own config file apply as they do to docker's prune.
+func (a *app) policy(c *cli.Context, now time.Time) (selector.Policy, error) {
 	p := selector.Policy{KeepNothing: c.Bool("keep-nothing"), KeepLast: c.Int("keep-last"),
-		Dangling: c.Bool("dangling"), MinAge: c.Duration("min-age")}
+		Dangling: c.Bool("dangling"), MinAge: c.Duration("min-age"), Repositories: a.repositories}
 	var err error
 	if p.Keep, err = selector.ParsePatterns(c.StringSlice("keep")); err != nil {
 		return p, usagef("--keep: %w", err)
@@ -89,7 +89,7 @@ func (a *app) decide(ctx context.Context, c *cli.Context, eng *docker.Client) (s
 		return selector.Plan{}, usagef("%s takes no arguments, but got %q: patterns follow --keep or --protect", c.Command.Name, c.Args().First())
 	}
 	now := a.now()
-	p, err := policy(c, now)
+	p, err := a.policy(c, now)
 	if err != nil {
 		return selector.Plan{}, err
 	}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/internal/config"
+	"github.com/archprune/archprune/internal/ui"
+)
+
+func (a *app) configCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "config",
+		Usage:     "show what is configured, and where",
+		ArgsUsage: "show",
+		Description: `   Settings come from these places, each stronger than those before it:
+     ` + systemConfig + `
+     archprune/config.yaml in the user's XDG configuration folder
+     the FILE of --config
+     the environment
+     flags
+   A file in YAML has settings named like flags, rules of retention for forget,
+   and policies for single repositories:
+
+     archive: /mnt/rollback
+     protect: ['base:*']
+     retention: {keep-last: 5, keep-weekly: 8}
+     policies:
+       releases:
+         repositories: [demo-api, 'ghcr.io/team/**']
+         keep: ['2.*']        # these tags are archived before they go
+         protect: [latest]    # these tags stay
+         keep-last: 2         # the newest 2 images of each stay
+         until: 24h           # younger images stay
+         retention: {keep-last: 10}`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is table, table TEMPLATE, json or TEMPLATE"},
+			jsonFlag()},
+		Action: a.showConfig,
+	}
+}
+
+// configRow is a setting for people and templates.
+type configRow struct{ Setting, Value, From string }
+
+func (a *app) showConfig(c *cli.Context) error {
+	if c.Args().Len() != 1 || c.Args().First() != "show" {
+		return usagef("config has one use: 'archprune config show'")
+	}
+	format := c.String("format")
+	if err := ui.CheckFormat(format); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		format = "json"
+	}
+	rows := settingRows(a.config, a.environment())
+	if len(rows) == 0 && format == "" {
+		_, err := fmt.Fprintln(a.stderr, "Nothing is configured: every setting has its default.")
+		return err
+	}
+	return ui.WriteRows(a.stdout, format, "{{.Setting}}\t{{.Value}}\t{{.From}}",
+		map[string]string{"Setting": "SETTING", "Value": "VALUE", "From": "FROM"}, rows)
+}
+
+// environment are the settings that the environment has, by the names of their
+// flags.
+func (a *app) environment() map[string]configRow {
+	found := map[string]configRow{}
+	note := func(name, variable string) {
+		if value := os.Getenv(variable); value != "" {
+			found[name] = configRow{name, value, variable + " (environment)"}
+		}
+	}
+	for _, c := range a.commands() {
+		for _, f := range c.Flags {
+			for _, variable := range f.(cli.DocGenerationFlag).GetEnvVars() {
+				note(f.Names()[0], variable)
+			}
+		}
+	}
+	note("context", "DOCKER_CONTEXT")
+	note("host", "DOCKER_HOST")
+	return found
+}
+
+// settingRows lists what is set, the strongest of each.
+func settingRows(conf config.Config, env map[string]configRow) []any {
+	rows := map[string]configRow{}
+	add := func(section string, s config.Section) {
+		for name, setting := range s {
+			rows[section+name] = configRow{section + name, settingText(setting.Values), setting.From.String()}
+		}
+	}
+	add("", conf.Settings)
+	maps.Copy(rows, env)
+	add("retention.", conf.Retention)
+	for _, p := range conf.Policies {
+		add("policies."+p.Name+".", p.Settings)
+		add("policies."+p.Name+".retention.", p.Retention)
+	}
+	sorted := slices.SortedFunc(maps.Values(rows), func(x, y configRow) int {
+		return strings.Compare(x.Setting, y.Setting)
+	})
+	all := make([]any, len(sorted))
+	for i, row := range sorted {
+		all[i] = row
+	}
+	return all
+}
