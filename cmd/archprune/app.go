@@ -34,6 +34,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if ctx.Err() != nil && err != nil {
 		err = context.Canceled
 	}
+	return finish(stderr, err)
+}
+
+// finish says what went wrong and returns the exit status.
+func finish(stderr io.Writer, err error) int {
 	complain(stderr, err)
 	return exitCode(err)
 }

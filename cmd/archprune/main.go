@@ -12,5 +12,19 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(start(ctx, os.Args))
+}
+
+// start runs the command, by itself or as a plugin of the docker command.
+func start(ctx context.Context, args []string) int {
+	if isPlugin(args[0]) {
+		if len(args) == 2 && args[1] == "docker-cli-plugin-metadata" {
+			return finish(os.Stderr, writePluginMetadata(os.Stdout))
+		}
+		var err error
+		if args, err = pluginArgs(args[1:]); err != nil {
+			return finish(os.Stderr, err)
+		}
+	}
+	return run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(scripted{m}, map[string]func(){"archprune": commandUnderTest})
+	testscript.Main(scripted{m}, map[string]func(){"archprune": commandUnderTest, pluginName: commandUnderTest})
 }
 
 // scripted runs the tests and stops their engine.
