@@ -44,6 +44,9 @@ missing() {
 	has podman || echo podman
 	has bzip2 || echo bzip2
 	has xz || echo xz-utils
+	has zsh || echo zsh
+	has fish || echo fish
+	has man || echo man-db
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 

@@ -48,7 +48,7 @@ func (a *app) commands() []*cli.Command {
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
 		a.serveCommand(),
 		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),
-		a.configCommand(), a.versionCommand(), a.helpCommand()})
+		a.configCommand(), a.completionCommand(), a.manCommand(), a.versionCommand(), a.helpCommand()})
 }
 
 func (a *app) cli() *cli.App {

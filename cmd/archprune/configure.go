@@ -30,7 +30,7 @@ func configFlag() cli.Flag {
 // configured has commands read the configuration files before they start.
 func (a *app) configured(commands []*cli.Command) []*cli.Command {
 	for _, c := range commands {
-		if c.Name == "help" || c.Name == "version" {
+		if slices.Contains([]string{"help", "version", "completion", "man"}, c.Name) {
 			continue
 		}
 		c.Flags = append(c.Flags, configFlag())

@@ -49,30 +49,39 @@ func commandHelp(c *cli.Command) string {
 	return strings.ReplaceAll(b.String(), "{{", `{{"{{"}}`)
 }
 
-// flagHelp is a flag and what is said about it. A line break in its usage
-// stays; the word in backquotes there is what the flag takes.
-func flagHelp(f cli.Flag) string {
+// flagText is what is said about a flag.
+type flagText struct{ names, takes, usage string }
+
+// describeFlag reads a flag. The word in backquotes in its usage is what the
+// flag takes.
+func describeFlag(f cli.Flag) flagText {
 	doc := f.(cli.DocGenerationFlag)
-	usage, takes := doc.GetUsage(), ""
-	if before, rest, ok := strings.Cut(usage, "`"); ok {
+	text := flagText{usage: doc.GetUsage(), names: "      --" + f.Names()[0]}
+	if before, rest, ok := strings.Cut(text.usage, "`"); ok {
 		word, after, _ := strings.Cut(rest, "`")
-		usage, takes = before+word+after, " "+word
+		text.usage, text.takes = before+word+after, " "+word
 	}
 	if d, ok := f.(*cli.StringFlag); ok && d.DefaultText != "" {
-		usage += " (default: " + d.DefaultText + ")"
+		text.usage += " (default: " + d.DefaultText + ")"
 	}
 	for _, env := range doc.GetEnvVars() {
-		usage += " [$" + env + "]"
+		text.usage += " [$" + env + "]"
 	}
-	names := "      --" + f.Names()[0]
 	if len(f.Names()) > 1 {
-		names = "  -" + f.Names()[1] + ", --" + f.Names()[0]
+		text.names = "  -" + f.Names()[1] + ", --" + f.Names()[0]
 	}
+	return text
+}
+
+// flagHelp is a flag and what is said about it. A line break in its usage stays.
+func flagHelp(f cli.Flag) string {
+	text := describeFlag(f)
+	first := text.names + text.takes
 	var b strings.Builder
-	for _, line := range strings.Split(usage, "\n") {
+	for _, line := range strings.Split(text.usage, "\n") {
 		for _, part := range wrap(line, helpWidth-flagColumn, " ") {
-			fmt.Fprintf(&b, "%-*s%s\n", flagColumn, names+takes, part)
-			names, takes = "", ""
+			fmt.Fprintf(&b, "%-*s%s\n", flagColumn, first, part)
+			first = ""
 		}
 	}
 	return b.String()

@@ -26,5 +26,9 @@ func start(ctx context.Context, args []string) int {
 			return finish(os.Stderr, err)
 		}
 	}
+	if len(args) > 1 && args[1] == completeWord {
+		complete(ctx, args[2:], os.Stdout)
+		return exitDone
+	}
 	return run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+)
+
+// completeWord is what the scripts of shells call to learn what may come next.
+const completeWord = "__complete"
+
+func (a *app) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the script with which a shell completes commands",
+		ArgsUsage: "bash|zsh|fish",
+		Description: `   Commands, flags, and the names of archived images are completed. Load it with
+
+   bash   source <(archprune completion bash)
+   zsh    source <(archprune completion zsh)
+   fish   archprune completion fish | source`,
+		Action: func(c *cli.Context) error {
+			script, ok := completionScripts[c.Args().First()]
+			if !ok || c.Args().Len() != 1 {
+				return usagef("completion: want the name of a shell: bash, zsh or fish")
+			}
+			_, err := fmt.Fprint(a.stdout, script)
+			return err
+		},
+	}
+}
+
+// shells are those that there is a script for.
+func shells() []string { return []string{"bash", "fish", "zsh"} }
+
+// completionScripts call the program with the words typed so far. A colon is
+// part of a word here, but bash takes it for the end of one, so the words come
+// from the line, and what stands before the last colon is cut off again.
+var completionScripts = map[string]string{
+	"bash": `_archprune() {
+	local line=${COMP_LINE:0:COMP_POINT} words last candidates
+	read -ra words <<<"$line"
+	[[ $line == *[[:space:]] ]] && words+=("")
+	last=${words[${#words[@]}-1]}
+	mapfile -t candidates < <(archprune ` + completeWord + ` "${words[@]:1}" 2>/dev/null)
+	candidates=("${candidates[@]%%$'\t'*}")
+	COMPREPLY=("${candidates[@]#"${last%"${last##*:}"}"}")
+}
+complete -o default -F _archprune archprune
+`,
+	"zsh": `#compdef archprune
+_archprune() {
+	local -a lines
+	lines=("${(@f)$(archprune ` + completeWord + ` "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+	lines=("${(@)lines%%$'\t'*}")
+	if [[ -n $lines ]]; then
+		compadd -- "${(@)lines}"
+	else
+		_files
+	fi
+}
+compdef _archprune archprune
+`,
+	"fish": `function __archprune
+	set -l words (commandline -opc)
+	archprune ` + completeWord + ` $words[2..] (commandline -ct) 2>/dev/null
+end
+complete -c archprune -a '(__archprune)'
+`,
+}
+
+// values are what flags take, where there is a choice.
+var values = map[string][]string{
+	"progress": {"auto", "plain", "none"},
+	"route":    {"auto", "save", "push"},
+	"verify":   {"read", "head"},
+	"group-by": {"repository", "tag", "host", "none"},
+	"filter":   {"until=", "label=", "label!=", "reference=", "dangling="},
+}
+
+// isValueOf returns the flag that the last of words is a value of.
+func isValueOf(c *cli.Command, words []string) (flag string, ok bool) {
+	if len(words) < 2 {
+		return "", false
+	}
+	before := words[len(words)-2]
+	if len(before) < 2 || before[0] != '-' || !takesValue(c, before) {
+		return "", false
+	}
+	for _, f := range c.Flags {
+		if slices.ContainsFunc(f.Names(), func(name string) bool { return before == "-"+name || before == "--"+name }) {
+			return f.Names()[0], true
+		}
+	}
+	return "", false
+}
