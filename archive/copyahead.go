@@ -5,7 +5,7 @@ import "io"
 // Blobs are copied through buffers of this size, and that many of them are on
 // their way at once.
 const (
-	copyBuffer  = 1 << 20
+	copyBuffer  = 256 << 10
 	copyBuffers = 4
 )
 

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -24,7 +23,7 @@ func (l *Load) WriteZstd(ctx context.Context, w io.Writer, progress func(int64))
 	if err != nil {
 		return err
 	}
-	return l.parts(ctx, &exporter{l: l, c: c, w: plainFrames{&tellingWriter{w, progress}}})
+	return l.parts(ctx, &exporter{l: l, c: c, w: inOrder{&tellingWriter{w, progress}}})
 }
 
 // WriteGzip sends the same tar as Write, compressed with gzip. Progress, where
@@ -72,7 +71,7 @@ func (l *Load) parts(ctx context.Context, to tarParts) error {
 		pending.Reset()
 		tw = tar.NewWriter(&pending)
 		if err := to.blob(ctx, b); err != nil {
-			return fmt.Errorf("exporting %s: %w", b.digest, err)
+			return err
 		}
 		pending.Write(make([]byte, padding(b.size)))
 	}
@@ -87,27 +86,31 @@ func (l *Load) parts(ctx context.Context, to tarParts) error {
 type exporter struct {
 	l *Load
 	c *compressor
-	w frameWriter
+	w partWriter
 }
 
-// frameWriter is where an exporter's frames go.
-type frameWriter interface {
+// partWriter is where the parts of a tar go.
+type partWriter interface {
 	io.Writer
-	// verbatim takes a stored blob, of zstd frames, as it is.
-	verbatim(ctx context.Context, d ocispec.Descriptor, content io.Reader) error
-	// packed calls write, which writes frames with a blob of that digest.
-	packed(d digest.Digest, size int64, write func() error) error
+	// verbatim takes a stored blob, of zstd frames, as it is, and closes it.
+	verbatim(ctx context.Context, d ocispec.Descriptor, content io.ReadCloser) error
+	// place calls write, which writes the blob of that digest in any form: so
+	// many bytes, or, where length is negative, as many as it turns out.
+	place(d digest.Digest, size, length int64, write func(io.Writer) error) error
 }
 
-// plainFrames is a frameWriter that does not care what is where.
-type plainFrames struct{ io.Writer }
+// inOrder is a partWriter that writes one part after the other.
+type inOrder struct{ io.Writer }
 
-func (w plainFrames) verbatim(_ context.Context, _ ocispec.Descriptor, content io.Reader) error {
+func (w inOrder) verbatim(_ context.Context, _ ocispec.Descriptor, content io.ReadCloser) error {
+	defer content.Close()
 	_, _, err := copyAhead(w, content)
 	return err
 }
 
-func (plainFrames) packed(_ digest.Digest, _ int64, write func() error) error { return write() }
+func (w inOrder) place(_ digest.Digest, _, _ int64, write func(io.Writer) error) error {
+	return write(w)
+}
 
 func (e *exporter) plain(b []byte) error {
 	_, err := e.w.Write(e.c.tight.EncodeAll(b, nil))
@@ -119,16 +122,31 @@ func (e *exporter) blob(ctx context.Context, b tarBlob) error {
 	if err != nil {
 		return err
 	}
-	defer stored.Close()
 	in := newPeeker(stored)
 	kind := sniff(in.head())
 	if b.digest != b.stored.Digest && kind == formZstd {
-		return e.w.verbatim(ctx, b.stored, in)
+		return e.w.verbatim(ctx, b.stored, struct {
+			io.Reader
+			io.Closer
+		}{in, stored})
 	}
-	return e.w.packed(b.digest, b.size, func() error { return e.pack(ctx, b, kind, in) })
+	length := int64(-1)
+	if b.compressed(kind) {
+		length = rawLength(b.size)
+	}
+	return e.w.place(b.digest, b.size, length, func(w io.Writer) error {
+		defer stored.Close()
+		return e.pack(ctx, w, b, kind, in)
+	})
 }
 
-func (e *exporter) pack(ctx context.Context, b tarBlob, kind form, in io.Reader) error {
+// compressed reports whether the blob is sent in a compressed form, which
+// another compression would not make smaller.
+func (b tarBlob) compressed(kind form) bool {
+	return b.digest == b.stored.Digest && (kind == formGzip || kind == formZstd)
+}
+
+func (e *exporter) pack(ctx context.Context, w io.Writer, b tarBlob, kind form, in io.Reader) error {
 	plain := in
 	if b.digest != b.stored.Digest {
 		unpacked, err := decompress(in)
@@ -138,7 +156,7 @@ func (e *exporter) pack(ctx context.Context, b tarBlob, kind form, in io.Reader)
 		defer unpacked.Close()
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
-	frames := e.frames(b, kind)
+	frames := e.frames(w, b, kind)
 	_, failed, err := copyAhead(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
@@ -149,12 +167,11 @@ func (e *exporter) pack(ctx context.Context, b tarBlob, kind form, in io.Reader)
 	return err
 }
 
-// frames compresses, unless that was done already.
-func (e *exporter) frames(b tarBlob, kind form) io.WriteCloser {
-	if b.digest == b.stored.Digest && (kind == formGzip || kind == formZstd) {
-		return newRawWriter(e.w)
+func (e *exporter) frames(w io.Writer, b tarBlob, kind form) io.WriteCloser {
+	if b.compressed(kind) {
+		return newRawWriter(w)
 	}
-	return e.c.writer(e.w, b.size)
+	return e.c.writer(w, b.size)
 }
 
 type tellingWriter struct {

@@ -214,16 +214,7 @@ func blobName(d digest.Digest) string { return path.Join(blobsDir, d.Encoded()) 
 // and the tar is then left without its end. Progress, where not nil, is told
 // the bytes of layers as they go.
 func (l *Load) Write(ctx context.Context, w io.Writer, progress func(int64)) error {
-	tw := tar.NewWriter(w)
-	if err := l.writeHead(tw); err != nil {
-		return err
-	}
-	for _, b := range l.content {
-		if err := l.writeBlob(ctx, tw, b, progress); err != nil {
-			return err
-		}
-	}
-	return tw.Close()
+	return l.parts(ctx, &plainTar{l.a, inOrder{w}, progress})
 }
 
 // writeHead writes all but the blobs.
@@ -252,30 +243,40 @@ func writeHeader(tw *tar.Writer, name string, size int64) error {
 	return tw.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: size})
 }
 
-func (l *Load) writeBlob(ctx context.Context, tw *tar.Writer, b tarBlob, progress func(int64)) error {
-	if err := writeHeader(tw, blobName(b.digest), b.size); err != nil {
-		return err
-	}
-	stored, err := l.a.Blob(ctx, b.stored)
+// plainTar writes the parts as they are.
+type plainTar struct {
+	a        *Archive
+	w        partWriter
+	progress func(int64)
+}
+
+func (t *plainTar) plain(b []byte) error {
+	_, err := t.w.Write(b)
+	return err
+}
+
+func (t *plainTar) blob(ctx context.Context, b tarBlob) error {
+	stored, err := t.a.Blob(ctx, b.stored)
 	if err != nil {
 		return err
 	}
-	defer stored.Close()
-	content := &tellingReader{r: stored, tell: progress}
-	if b.digest != b.stored.Digest { // the archive has it compressed
-		plain, err := decompress(stored)
-		if err != nil {
+	return t.w.place(b.digest, b.size, b.size, func(w io.Writer) error {
+		defer stored.Close()
+		content := &tellingReader{r: stored, tell: t.progress}
+		if b.digest != b.stored.Digest { // the archive has it compressed
+			plain, err := decompress(stored)
+			if err != nil {
+				return unreadable(ctx, b.stored.Digest, err)
+			}
+			defer plain.Close()
+			content.r = digestio.VerifyReader(plain, b.digest, b.size)
+		}
+		_, failed, err := copyAhead(w, content)
+		if failed {
 			return unreadable(ctx, b.stored.Digest, err)
 		}
-		defer plain.Close()
-		content.r = digestio.VerifyReader(plain, b.digest, b.size)
-	}
-	if _, failed, err := copyAhead(tw, content); failed {
-		return unreadable(ctx, b.stored.Digest, err)
-	} else if err != nil {
-		return fmt.Errorf("sending %s: %w", b.digest, err)
-	}
-	return nil
+		return err
+	})
 }
 
 // unreadable is damage, but for an interruption or a broken connection, which

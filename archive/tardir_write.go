@@ -178,11 +178,12 @@ func (w *tarballWriter) blob(d digest.Digest, size int64, sum *digestio.Hasher, 
 	return err
 }
 
-func (w *tarballWriter) packed(d digest.Digest, size int64, write func() error) error {
-	return w.blob(d, size, digestio.NewHasher(), write)
+func (w *tarballWriter) place(d digest.Digest, size, _ int64, write func(io.Writer) error) error {
+	return w.blob(d, size, digestio.NewHasher(), func() error { return write(w) })
 }
 
-func (w *tarballWriter) verbatim(ctx context.Context, d ocispec.Descriptor, content io.Reader) error {
+func (w *tarballWriter) verbatim(ctx context.Context, d ocispec.Descriptor, content io.ReadCloser) error {
+	defer content.Close()
 	if err := w.align(d.Size, 0); err != nil {
 		return err
 	}

@@ -19,6 +19,11 @@ type rawWriter struct {
 	block []byte
 }
 
+// rawLength is how many bytes a rawWriter makes of size bytes.
+func rawLength(size int64) int64 {
+	return int64(len(rawHeader)) + size + 3*(size/rawBlock+1)
+}
+
 func newRawWriter(w io.Writer) *rawWriter {
 	r := &rawWriter{w: bufio.NewWriterSize(w, 1<<20), block: make([]byte, 0, rawBlock)}
 	r.w.Write(rawHeader) // its error stays for Flush, as all that follow

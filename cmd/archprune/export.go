@@ -14,6 +14,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/durable"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -131,13 +132,10 @@ func (a *app) exportRecord(c *cli.Context, f *archive.Archive, r *archive.Record
 	defer progress.Close()
 	task := progress.Task("exporting "+recordName(r), write.total)
 	var written int64
-	to := func(w io.Writer) error {
-		return write.to(c.Context, &counted{w, &written}, task.Add)
-	}
 	if toStdout(c) {
-		err = to(a.stdout)
+		err = write.stream(c.Context, a.stdout, task.Add)
 	} else {
-		err = writeFile(c.String("output"), to)
+		written, err = writeFile(c.String("output"), func(f *durable.Pending) error { return write.toFile(c.Context, f, task.Add) })
 	}
 	if err != nil {
 		task.Done("failed")
@@ -165,8 +163,19 @@ func exportError(r *archive.Record, err error) error {
 // exportWriter is one form of a file, and how many bytes its progress will
 // count.
 type exportWriter struct {
-	to    func(context.Context, io.Writer, func(int64)) error
-	total int64
+	stream func(context.Context, io.Writer, func(int64)) error
+	file   func(context.Context, io.WriterAt, func(int64)) error // in any order; nil where there is but one
+	total  int64
+}
+
+func (w exportWriter) toFile(ctx context.Context, f *durable.Pending, progress func(int64)) error {
+	if w.file == nil {
+		return w.stream(ctx, f, progress)
+	}
+	if err := f.Reserve(w.total); err != nil {
+		return withoutName(err)
+	}
+	return w.file(ctx, f, progress)
 }
 
 // planExport says what goes into the file, and in which form.
@@ -176,7 +185,7 @@ func planExport(c *cli.Context, f *archive.Archive, r *archive.Record) (*archive
 		if err != nil {
 			return nil, exportWriter{}, err
 		}
-		return load, exportWriter{load.Write, load.Sent}, nil
+		return load, exportWriter{load.Write, load.WriteFile, load.Sent}, nil
 	}
 	store := r.Store
 	if c.Bool("gzip") && hasZstd(r) {
@@ -187,11 +196,11 @@ func planExport(c *cli.Context, f *archive.Archive, r *archive.Record) (*archive
 	case err != nil:
 		return nil, exportWriter{}, err
 	case c.Bool("gzip"):
-		return load, exportWriter{load.WriteGzip, load.Sent}, nil
+		return load, exportWriter{load.WriteGzip, nil, load.Sent}, nil
 	case c.Bool("uncompressed"):
-		return load, exportWriter{load.Write, load.Sent}, nil
+		return load, exportWriter{load.Write, load.WriteFile, load.Sent}, nil
 	default:
-		return load, exportWriter{load.WriteZstd, load.Stored()}, nil
+		return load, exportWriter{load.WriteZstd, load.WriteZstdFile, load.Stored()}, nil
 	}
 }
 
@@ -202,16 +211,4 @@ func hasZstd(r *archive.Record) bool {
 			return l.Original != nil && strings.HasSuffix(l.Original.MediaType, "zstd")
 		})
 	})
-}
-
-// counted counts what is written.
-type counted struct {
-	io.Writer
-	n *int64
-}
-
-func (c *counted) Write(b []byte) (int, error) {
-	n, err := c.Writer.Write(b)
-	*c.n += int64(n)
-	return n, err
 }

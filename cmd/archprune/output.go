@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,25 +12,30 @@ import (
 )
 
 // writeFile writes a file that is there whole and durable afterwards, or as it
-// was before. Nobody but its owner can read it, as with docker save.
-func writeFile(name string, write func(io.Writer) error) error {
+// was before, and returns its size. Nobody but its owner can read it, as with
+// docker save.
+func writeFile(name string, write func(*durable.Pending) error) (int64, error) {
 	final, err := outputName(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	dir := filepath.Dir(final)
 	file, err := durable.NewPending(durable.OS{}, filepath.Join(dir, ".archprune-"+rand.Text()), 0o600)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, withoutName(err))
+		return 0, fmt.Errorf("writing %s: %w", name, withoutName(err))
 	}
 	defer file.Cancel()
 	if err := write(file); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
+		return 0, fmt.Errorf("writing %s: %w", name, err)
 	}
 	if err := file.Commit(final); err != nil {
-		return fmt.Errorf("writing %s: %w", name, withoutName(err))
+		return 0, fmt.Errorf("writing %s: %w", name, withoutName(err))
 	}
-	return (durable.OS{}).SyncDir(dir)
+	info, err := os.Stat(final)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), (durable.OS{}).SyncDir(dir)
 }
 
 // outputName is the file that a name leads to, in a folder that is there. A

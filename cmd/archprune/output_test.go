@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/archprune/archprune/internal/durable"
 )
 
 // TestWriteFileIsWholeOrNotThere whatever was under its name.
@@ -25,7 +27,7 @@ func TestWriteFileIsWholeOrNotThere(t *testing.T) {
 			if err == nil {
 				want = "new content"
 			}
-			got := writeFile(name, func(w io.Writer) error {
+			_, got := writeFile(name, func(w *durable.Pending) error {
 				_, writeErr := io.WriteString(w, "new content")
 				if now, _ := os.ReadFile(name); string(now) != before {
 					t.Errorf("while it is written the file is %q", now)

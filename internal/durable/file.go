@@ -34,6 +34,18 @@ func NewPending(fsys FS, temp string, perm fs.FileMode) (*Pending, error) {
 // Write appends to the file.
 func (p *Pending) Write(b []byte) (int, error) { return p.file.Write(b) }
 
+// WriteAt writes at a place of the file, which Write knows nothing of.
+func (p *Pending) WriteAt(b []byte, at int64) (int, error) { return p.file.WriteAt(b, at) }
+
+// Reserve fails where the disk has no room for a file of that size, as far as
+// the operating system can tell.
+func (p *Pending) Reserve(size int64) error {
+	if file, ok := p.file.(interface{ Reserve(int64) error }); ok && size > 0 {
+		return file.Reserve(size)
+	}
+	return nil
+}
+
 // ReadFrom appends r. Where both are files of the operating system it leaves
 // the copying to that, which on some file systems shares the bytes instead.
 func (p *Pending) ReadFrom(r io.Reader) (int64, error) {

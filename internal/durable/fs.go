@@ -30,6 +30,7 @@ type FS interface {
 // File is an open file being written.
 type File interface {
 	io.Writer
+	io.WriterAt
 	Sync() error
 	Close() error
 }

@@ -1,7 +1,10 @@
 package durable
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,18 +17,55 @@ const writebackEvery = 8 << 20
 // file is then written while Sync is waited for.
 type steadyFile struct {
 	*os.File
-	written, started int64 // bytes
+	written  atomic.Int64 // bytes
+	reserved bool
 }
 
 func steady(f *os.File) File { return &steadyFile{File: f} }
 
 func (s *steadyFile) Write(b []byte) (int, error) {
 	n, err := s.File.Write(b)
-	s.written += int64(n)
-	if more := s.written - s.started; more >= writebackEvery {
-		// A file system that can't do it loses speed and nothing else.
-		_ = unix.SyncFileRange(int(s.Fd()), s.started, more, unix.SYNC_FILE_RANGE_WRITE)
-		s.started = s.written
-	}
+	s.wrote(int64(n))
 	return n, err
+}
+
+func (s *steadyFile) WriteAt(b []byte, at int64) (int, error) {
+	n, err := s.File.WriteAt(b, at)
+	s.wrote(int64(n))
+	return n, err
+}
+
+func (s *steadyFile) wrote(n int64) {
+	written := s.written.Add(n)
+	if written/writebackEvery == (written-n)/writebackEvery {
+		return
+	}
+	// All of the file that waits. A file system that can't do it loses speed and
+	// nothing else.
+	_ = unix.SyncFileRange(int(s.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// Reserve takes room on the disk before it is written to. A file system that
+// can't do it takes it as it comes.
+func (s *steadyFile) Reserve(size int64) error {
+	err := unix.Fallocate(int(s.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	s.reserved = err == nil
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
+		return &fs.PathError{Op: "reserve", Path: s.Name(), Err: err}
+	}
+	return nil
+}
+
+// Sync also gives back the room that was not used.
+func (s *steadyFile) Sync() error {
+	if s.reserved {
+		info, err := s.Stat()
+		if err != nil {
+			return err
+		}
+		if err := s.Truncate(info.Size()); err != nil {
+			return err
+		}
+	}
+	return s.File.Sync()
 }
