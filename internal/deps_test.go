@@ -73,6 +73,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/digestio": {},
 		"internal/ui":       {},
 		"internal/config":   {},
+		"internal/metrics":  {"internal/durable"},
 
 		"archive/archivetest": {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"archive/registry":    {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
@@ -106,6 +107,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"golang.org/x/crypto":                                  {"archive/signing", "serve", "internal/registrytest"},
 		"github.com/urfave/cli/v2":                             {"cmd/archprune"},
 		"go.yaml.in/yaml/v3":                                   {"internal/config"},
+		"github.com/prometheus":                                {"internal/metrics", "cmd/archprune"},
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},

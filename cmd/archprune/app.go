@@ -12,7 +12,9 @@ import (
 
 	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/internal/config"
+	"github.com/archprune/archprune/internal/metrics"
 	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/selector"
 )
 
@@ -26,6 +28,9 @@ type app struct {
 	config       config.Config
 	repositories []selector.RepositoryPolicy // that it has
 	rules        []forgetRule                // that it has
+
+	ended   *prune.Report // what a run came to, once it has
+	figures []metrics.Gauge
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -127,6 +132,11 @@ func engineFlags() []cli.Flag {
 
 func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print JSON for machines"}
+}
+
+// runFlags are about how a run tells what it does.
+func runFlags() []cli.Flag {
+	return []cli.Flag{progressFlag(), jsonFlag(), metricsFlag(), hookFlag()}
 }
 
 func progressFlag() cli.Flag {

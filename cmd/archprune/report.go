@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -16,7 +17,7 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 		a.warn("%s", note)
 	}
 	if c.Bool("json") {
-		return a.reportJSON(r)
+		return reportJSON(a.stdout, r)
 	}
 	if archiveOnly {
 		return a.reportSaved(r)
@@ -162,8 +163,8 @@ type summary struct {
 	Partial   bool     `json:"partial"`
 }
 
-func (a *app) reportJSON(r prune.Report) error {
-	out := ui.NewJSONLines(a.stdout)
+func reportJSON(w io.Writer, r prune.Report) error {
+	out := ui.NewJSONLines(w)
 	for _, res := range r.Results {
 		line := imageResult{ID: res.Decision.Image.ID.String(), References: append([]string{}, res.Decision.Image.References...),
 			Outcome: res.Outcome, Untagged: res.Removed.Untagged, Deleted: res.Removed.Deleted}

@@ -25,8 +25,8 @@ func (a *app) saveCommand() *cli.Command {
 		ArgsUsage: "[PATTERN...]",
 		Description: `   Archives the images that match a PATTERN, such as 'demo-api:*', or without
    one every tagged image. Layers that the archive has are not stored again.`,
-		Flags: slices.Concat([]cli.Flag{routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
-		Action: func(c *cli.Context) error {
+		Flags: slices.Concat([]cli.Flag{routeFlag()}, writeFlags(), engineFlags(), runFlags()),
+		Action: a.afterwards(func(c *cli.Context) error {
 			patterns, err := selector.ParsePatterns(c.Args().Slice())
 			if err != nil {
 				return usageError{err}
@@ -51,7 +51,7 @@ func (a *app) saveCommand() *cli.Command {
 				return nothingMatches(c.Args().Slice())
 			}
 			return a.carryOut(c, eng, plan, prune.Options{ArchiveOnly: true})
-		},
+		}),
 	}
 }
 
@@ -77,8 +77,8 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 		Flags: slices.Concat(selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
-			tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
-		Action: func(c *cli.Context) error {
+			tableFlag(), routeFlag()}, writeFlags(), engineFlags(), runFlags()),
+		Action: a.afterwards(func(c *cli.Context) error {
 			if !c.Bool("dry-run") {
 				if _, err := a.signer(c); err != nil {
 					return err
@@ -94,7 +94,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 				return err
 			}
 			return a.saveAndPrune(c, eng, plan)
-		},
+		}),
 	}
 }
 
@@ -114,12 +114,13 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 }
 
 func (a *app) nothingToDo(c *cli.Context, plan selector.Plan) error {
+	report := prune.Report{Started: a.now(), Finished: a.now()}
+	for _, d := range plan.Decisions {
+		report.Results = append(report.Results, prune.Result{Decision: d, Outcome: prune.Kept})
+	}
+	a.note(c.Context, report, nil)
 	if c.Bool("json") {
-		report := prune.Report{}
-		for _, d := range plan.Decisions {
-			report.Results = append(report.Results, prune.Result{Decision: d, Outcome: prune.Kept})
-		}
-		return a.reportJSON(report)
+		return reportJSON(a.stdout, report)
 	}
 	_, err := fmt.Fprintln(a.stdout, "Nothing to do.")
 	return err
@@ -192,6 +193,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	opts.Event = newRunProgress(progress).event
 	report, runErr := prune.Run(c.Context, eng, arch, plan, opts)
 	progress.Close()
+	a.note(c.Context, report, pushTo)
 	if err := a.report(c, report, opts.ArchiveOnly); err != nil {
 		return err
 	}
@@ -202,6 +204,16 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		return errPartial
 	}
 	return nil
+}
+
+// note keeps what a run came to for those who are told at its end.
+func (a *app) note(ctx context.Context, report prune.Report, f *archive.Archive) {
+	a.ended = &report
+	var catalog *archive.Catalog
+	if f != nil {
+		catalog, _ = f.Catalog(ctx) // figures that can't be had are left out
+	}
+	a.figures = runFigures(report, catalog)
 }
 
 // undo gives an image back to the engine that it came from. A name that means

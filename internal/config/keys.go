@@ -29,6 +29,7 @@ var SettingKeys = map[string]kind{
 	"keep": words, "keep-nothing": yesNo, "protect": words, "keep-last": number,
 	"filter": words, "dangling": yesNo, "min-age": duration,
 	"route": word, "progress": word, "grace": word,
+	"metrics-file": word, "hook": word,
 }
 
 // RetentionKeys are the rules of forget, below retention.

@@ -1,0 +1,60 @@
+package metrics
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestUpdateKeepsOtherFigures(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "archprune.prom")
+	for _, gauges := range [][]Gauge{
+		{{"last_verify_timestamp_seconds", "When.", 1.7e9}, {"images_removed", "How many.", 3}},
+		{{"images_removed", "How many.", 0}},
+	} {
+		if err := Update(path, gauges); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `# HELP archprune_images_removed How many.
+# TYPE archprune_images_removed gauge
+archprune_images_removed 0
+# HELP archprune_last_verify_timestamp_seconds When.
+# TYPE archprune_last_verify_timestamp_seconds gauge
+archprune_last_verify_timestamp_seconds 1.7e+09
+`
+	if string(data) != want {
+		t.Errorf("got\n%s\nwant\n%s", data, want)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v: the exporter must be able to read it", info.Mode(), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".archprune-*")); len(left) > 0 {
+		t.Errorf("temporary files are left: %q", left)
+	}
+}
+
+func TestUpdateRefusesWhatIsNotOurs(t *testing.T) {
+	for text, why := range map[string]string{
+		"node_load1 3\n": "node_load1, which is not archprune's",
+		"{\"json\": 1}":  "it is no file of metrics",
+	} {
+		path := filepath.Join(t.TempDir(), "x")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := Update(path, []Gauge{{"a", "b", 1}})
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v, want %q", text, err, why)
+		}
+		if data, _ := os.ReadFile(path); string(data) != text {
+			t.Errorf("the file became %q", data)
+		}
+	}
+}
