@@ -44,7 +44,7 @@ func writeRecords(b *testing.B, path string, n int) {
 	for i := range results {
 		results[i].Record = fakeRecord(i)
 	}
-	if err := a.commit(context.Background(), results); err != nil {
+	if err := a.commit(context.Background(), results, &Catalog{}); err != nil {
 		b.Fatal(err)
 	}
 	for _, r := range results {

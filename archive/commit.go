@@ -11,16 +11,21 @@ import (
 	"github.com/archprune/archprune/engine"
 )
 
-// commit makes the assembled records durable.
-func (a *Archive) commit(ctx context.Context, results []Ingested) error {
+// commit makes the assembled records durable. Where kept has a record that says
+// the same, and of which blobs were lost, that one is whole again now: it is
+// written again, and there is no second one.
+func (a *Archive) commit(ctx context.Context, results []Ingested, kept *Catalog) error {
 	var entries []Entry
 	var at []int // in results
+	var err error
 	for i, result := range results {
 		if result.Err != nil || result.Known {
 			continue
 		}
-		e, err := a.entry(result.Record)
-		if err != nil {
+		e, mended := a.mended(ctx, result.Record, kept)
+		if mended {
+			results[i].Record, results[i].Known = e.Record, true
+		} else if e, err = a.entry(result.Record); err != nil {
 			results[i].Record, results[i].Err = nil, err
 			continue
 		}
@@ -36,6 +41,49 @@ func (a *Archive) commit(ctx context.Context, results []Ingested) error {
 	}
 	a.refresh(ctx)
 	return nil
+}
+
+// mended returns the record that r, some of whose blobs had to be stored again,
+// is a copy of, and whether there is one.
+func (a *Archive) mended(ctx context.Context, r *Record, kept *Catalog) (Entry, bool) {
+	if r.Sizes.Added == 0 {
+		return Entry{}, false
+	}
+	was := kept.same(r)
+	if was == nil {
+		return Entry{}, false
+	}
+	e, err := a.sealed(ctx, was.name)
+	if err != nil {
+		return Entry{}, false // removed meanwhile
+	}
+	marks, err := a.store.Marks(ctx)
+	_, gone := forgotten(marks)[was.name]
+	return e, err == nil && !gone
+}
+
+// same returns the record that says of the same image what r says, and is the
+// newest of all its names; nil where there is none.
+func (c *Catalog) same(r *Record) *Record {
+	i := slices.IndexFunc(c.Records, func(was *Record) bool { return was.says(r) })
+	if i < 0 {
+		return nil
+	}
+	was, newest := c.Records[i], c.Newest()
+	if slices.ContainsFunc(was.References, func(ref string) bool { return newest[ref] != was }) {
+		return nil
+	}
+	return was
+}
+
+// says reports whether the record has all that another says: the same image with
+// the same names and the same blobs, and that it was lent a name. A view leads
+// to each blob that has a place in the image.
+func (r *Record) says(o *Record) bool {
+	return r.ImageID == o.ImageID && r.Store == o.Store && r.View.Digest == o.View.Digest &&
+		slices.Equal(r.References, o.References) && slices.Equal(r.RepoDigests, o.RepoDigests) &&
+		slices.Equal(r.blobDigests(), o.blobDigests()) &&
+		(o.LentName.IsZero() || o.LentName.Equal(r.LentName))
 }
 
 // entry is a record as it is kept. It is read again as a reader would.
@@ -94,7 +142,7 @@ func (a *Archive) Rename(ctx context.Context, r *Record, img engine.Image, info 
 		}
 	}
 	results := []Ingested{{Image: img, Record: renamed}}
-	if err := a.commit(ctx, results); err != nil {
+	if err := a.commit(ctx, results, &Catalog{}); err != nil {
 		return nil, err
 	}
 	return results[0].Record, results[0].Err

@@ -80,7 +80,7 @@ func unrecorded(images []engine.Image) []Ingested {
 // record makes the records that results still lack.
 func (in *ingest) record(results []Ingested, info engine.Info) error {
 	in.assembleAll(results, info)
-	return in.a.commit(in.ctx, results)
+	return in.a.commit(in.ctx, results, in.catalog)
 }
 
 // assembleAll makes these records without writing them.
@@ -107,6 +107,7 @@ func (in *ingest) assembleAll(results []Ingested, info engine.Info) {
 type ingest struct {
 	a          *Archive
 	ctx        context.Context
+	catalog    *Catalog // when it began
 	compressor *compressor
 	background *errgroup.Group
 	small      *smallBlobs
@@ -146,7 +147,7 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{a: a, ctx: ctx, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
+	in := &ingest{a: a, ctx: ctx, catalog: catalog, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
 		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{}, pushed: map[digest.Digest]pushedLayer{},
 		stored: map[digest.Digest]ocispec.Descriptor{},
 		files:  map[string]*file{}, links: map[string]string{}}

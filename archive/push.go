@@ -238,7 +238,7 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 			res.Record.LentName = p.lent[res.Image.ID]
 		}
 	}
-	return results, p.in.a.commit(p.in.ctx, results)
+	return results, p.in.a.commit(p.in.ctx, results, p.in.catalog)
 }
 
 // Lent notes when an image was lent a name for its push, as the engine says.

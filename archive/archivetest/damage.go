@@ -142,7 +142,15 @@ func damageMended(t *testing.T, create kind) {
 			t.Fatalf("Verify = %v, want damage of %s", err, d)
 		}
 		h.mends(t, p, r, s, d)
+		if c := other(t, p).catalog(t); !isStubborn(p) && len(c.Records) != 1 {
+			t.Errorf("the archive has %v: mending is not archiving again", names(c.Records))
+		}
 	})
+}
+
+func isStubborn(p *place) bool {
+	_, stubborn := p.Place.(Stubborn)
+	return stubborn
 }
 
 // damageReused is what a run meets that has not verified before: a save may take
@@ -151,7 +159,7 @@ func damageMended(t *testing.T, create kind) {
 func damageReused(t *testing.T, create kind) {
 	eachDamage(t, create, func(t *testing.T, p *place, r *archive.Record, s save, d digest.Digest) {
 		h := other(t, p)
-		_, stubborn := p.Place.(Stubborn)
+		stubborn := isStubborn(p)
 		isLayer := d == r.Contents[0].Layers[0].Stored.Digest
 		again, err := h.again(t, s)
 		switch {
@@ -205,7 +213,7 @@ func (h handle) again(t testing.TB, s save) (*archive.Record, error) {
 // damaged. Where the storage keeps what it has, nobody vouches for it.
 func (h handle) mends(t testing.TB, p *place, r *archive.Record, s save, d digest.Digest) {
 	t.Helper()
-	_, stubborn := p.Place.(Stubborn)
+	stubborn := isStubborn(p)
 	if _, err := h.store.Stat(t.Context(), d); errors.Is(err, fs.ErrNotExist) {
 		stubborn = false
 	}
