@@ -98,6 +98,9 @@ func (a *Archive) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damage(d.Digest, "missing")
 	}
+	if errors.Is(err, ErrUnreadable) {
+		return nil, damage(d.Digest, err.Error())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +115,12 @@ type blobReader struct {
 
 func (b *blobReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if errors.Is(err, digestio.ErrMismatch) {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, digestio.ErrMismatch):
 		err = damage(b.digest, err.Error())
+	case errors.As(err, &path):
+		err = damage(b.digest, fmt.Sprintf("%v: %v", ErrUnreadable, path.Err))
 	}
 	return n, err
 }

@@ -19,6 +19,9 @@ var (
 	ErrNotFound = errors.New("not in the archive")
 	// ErrBadRecord means that a record is not what was written.
 	ErrBadRecord = errors.New("a record can't be read")
+	// ErrUnreadable means that something is there in the place of a blob, and that
+	// the storage can't read it as one.
+	ErrUnreadable = errors.New("it can't be read")
 	// ErrUntrusted means that [Options].Trust refused a record.
 	ErrUntrusted = errors.New("not trusted")
 	// ErrUnavailable means that a storage can't be reached, or does not let us

@@ -18,7 +18,7 @@ import (
 )
 
 func (f *folder) Stat(_ context.Context, d digest.Digest) (BlobInfo, error) {
-	info, err := os.Stat(f.blobPath(d))
+	info, err := os.Lstat(f.blobPath(d))
 	if err != nil {
 		return BlobInfo{}, err
 	}
@@ -39,8 +39,41 @@ func blobInfo(d digest.Digest, info fs.FileInfo) BlobInfo {
 	return b
 }
 
+// Open opens no link: what it leads to is not in the archive.
 func (f *folder) Open(_ context.Context, d digest.Digest) (io.ReadCloser, error) {
-	return os.Open(f.blobPath(d))
+	info, err := os.Lstat(f.blobPath(d))
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s stands in its place", ErrUnreadable, kindOf(info))
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(f.blobPath(d))
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, withoutPath(err))
+	}
+	return file, err
+}
+
+// kindOf names what is no regular file.
+func kindOf(info fs.FileInfo) string {
+	switch {
+	case info.IsDir():
+		return "a folder"
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	default:
+		return "a special file"
+	}
+}
+
+// withoutPath is what the operating system said.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // Touch moves the file's change time and the time of its reading, and leaves
@@ -83,12 +116,27 @@ func (w *folderBlob) Seal(context.Context) error { return w.file.Seal() }
 func (w *folderBlob) Reader(context.Context) (io.ReadCloser, error) { return os.Open(w.file.Temp()) }
 
 func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
+	if err := w.f.clearFor(w.f.blobPath(d.Digest)); err != nil {
+		return BlobInfo{}, false, err
+	}
 	if err := w.file.Commit(w.f.blobPath(d.Digest)); err != nil {
 		return BlobInfo{}, false, err
 	}
 	info, err := w.f.Stat(ctx, d.Digest)
 	w.f.safeBlobs.seal(w.f.blobPath(d.Digest), info.Version)
 	return info, true, err
+}
+
+// clearFor removes an empty folder that stands in a file's place. One that has
+// something in it is somebody's.
+func (f *folder) clearFor(path string) error {
+	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+		return nil
+	}
+	if err := f.fsys.Remove(path); err != nil {
+		return fmt.Errorf("a folder stands in the place of a file, and is not empty: move %s away: %w", path, withoutPath(err))
+	}
+	return nil
 }
 
 func (w *folderBlob) Cancel() error { return w.file.Cancel() }

@@ -23,7 +23,7 @@ type Storage interface {
 	// [io/fs.ErrNotExist] where there is none.
 	Stat(ctx context.Context, d digest.Digest) (BlobInfo, error)
 	// Open reads a blob as it is. The error wraps [io/fs.ErrNotExist] where
-	// there is none.
+	// there is none, and [ErrUnreadable] where something else is in its place.
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	// Create begins a new blob.
 	Create(ctx context.Context) (BlobWriter, error)
