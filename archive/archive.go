@@ -20,6 +20,8 @@ type Archive struct {
 	mu      sync.Mutex
 	proofs  map[digest.Digest]*proof // blobs read back by this process
 	records map[string]*Record       // read by this process; a record never changes
+	seen    map[string]reading       // what this process read back, by the part
+	noted   map[string]reading       // what others, or earlier runs, did; nil until it is asked for
 	viewErr error                    // what other tools see is behind the records
 }
 
@@ -33,6 +35,10 @@ type Options struct {
 	// has a blob of the right size, instead of reading it back. Records say so.
 	HeadOnly bool
 
+	// Lately is how long [Archive.Recheck] takes a proof for good. Zero is
+	// [DefaultLately].
+	Lately time.Duration
+
 	// Sign returns the signature of a record that is written; may be nil.
 	Sign func(data []byte) ([]byte, error)
 	// Trust returns an error for a record that must not be used, by its bytes,
@@ -43,7 +49,8 @@ type Options struct {
 
 // New returns the archive in a storage.
 func New(store Storage, opts Options) *Archive {
-	return &Archive{store: store, opts: opts, proofs: map[digest.Digest]*proof{}, records: map[string]*Record{}}
+	return &Archive{store: store, opts: opts, proofs: map[digest.Digest]*proof{},
+		records: map[string]*Record{}, seen: map[string]reading{}}
 }
 
 // Location is how --archive names the archive.

@@ -40,14 +40,15 @@ func (a *Archive) publish(ctx context.Context, w BlobWriter, p *proof) error {
 	if err != nil {
 		return fmt.Errorf("publishing blob %s: %w", p.digest, err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if inPlace {
-		p.version = info.Version
-		a.proofs[p.digest] = p
-	} else {
-		delete(a.proofs, p.digest)
+	if !inPlace {
+		a.disprove(p.digest)
+		return nil
 	}
+	p.version, p.written = info.Version, info.Written
+	a.mu.Lock()
+	a.proofs[p.digest] = p
+	a.mu.Unlock()
+	a.sawBlob(p.digest, p)
 	return nil
 }
 

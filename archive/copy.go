@@ -32,7 +32,7 @@ type CopyOptions struct {
 
 // Copied is what became of copying one record.
 type Copied struct {
-	Known bool  // the destination had it, with every blob
+	Known bool  // the destination had it, whole
 	Sent  int64 // bytes of the blobs that it lacked
 }
 
@@ -97,15 +97,15 @@ func (a *Archive) trust(e Entry) error {
 	return a.opts.Trust(e.Data, e.Signature, e.Record.Archived)
 }
 
-// known reports whether the destination has the very record and its blobs. It
-// reads no blob: that is what Verify does.
+// known reports whether the destination has the very record and its blobs. What
+// was proven there lately is not read again.
 func (c *Copier) known(ctx context.Context, e Entry) bool {
 	if !c.there[e.Record.name] {
 		return false
 	}
 	have, err := c.to.sealed(ctx, e.Record.name)
 	signed := e.Signature == nil || bytes.Equal(have.Signature, e.Signature)
-	return err == nil && signed && bytes.Equal(have.Data, e.Data) && c.to.Holds(ctx, e.Record)
+	return err == nil && signed && bytes.Equal(have.Data, e.Data) && c.to.Recheck(ctx, e.Record) == nil
 }
 
 // copying is the state of copying one record.

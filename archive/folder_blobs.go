@@ -31,7 +31,7 @@ func (f *folder) Stat(_ context.Context, d digest.Digest) (BlobInfo, error) {
 // blobInfo describes a blob by its file. A file keeps its version when it is
 // renamed; one that takes its place has another.
 func blobInfo(d digest.Digest, info fs.FileInfo) BlobInfo {
-	b := BlobInfo{Digest: d, Size: info.Size(), Used: info.ModTime()}
+	b := BlobInfo{Digest: d, Size: info.Size(), Used: info.ModTime(), Written: info.ModTime()}
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		b.Used = time.Unix(s.Ctim.Unix()) // set by every write, link and touch, and by nobody's wish
 		b.Version = fmt.Sprintf("%d:%d:%d:%d", s.Dev, s.Ino, info.Size(), info.ModTime().UnixNano())

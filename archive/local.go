@@ -21,6 +21,7 @@ import (
 const (
 	formatFile = "format"
 	marksDir   = "marks"
+	proofsDir  = "proofs"
 	tmpDir     = "tmp"
 
 	tardirOwn = ".archprune"

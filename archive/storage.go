@@ -53,6 +53,12 @@ type Storage interface {
 	// error.
 	Unmark(ctx context.Context, m Mark) error
 
+	// Proofs returns what hosts have noted of reading the archive back, a
+	// document for each host, in any order.
+	Proofs(ctx context.Context) ([][]byte, error)
+	// NoteProofs replaces what a host has noted.
+	NoteProofs(ctx context.Context, host string, document []byte) error
+
 	// Refresh brings what other tools see, such as an index.json, in line with
 	// the records that read returns.
 	Refresh(ctx context.Context, read func(context.Context) (*Catalog, error)) error
@@ -83,6 +89,8 @@ type Collector interface {
 type SelfContained interface {
 	// File returns the path of a record's file, and whether it has one.
 	File(ctx context.Context, name string) (string, bool)
+	// Written returns when a record's file was written, and whether it has one.
+	Written(ctx context.Context, name string) (time.Time, bool)
 	// Audit reads the record's own file and compares all of it with what it
 	// should be. What a blob decompresses to is not looked at. The error is a
 	// [*DamageError] that names every bad blob.
@@ -94,6 +102,7 @@ type BlobInfo struct {
 	Digest  digest.Digest
 	Size    int64     // bytes
 	Used    time.Time // when it was written or touched last, by the storage's clock; zero where unknown
+	Written time.Time // when its content was written, the same for each host; zero where unknown
 	Version string    // changes when somebody writes the blob again; empty where that can't be seen
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -96,7 +98,7 @@ func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
 			continue
 		}
 		writing.Go(func() error {
-			if written[i], failed[i] = t.write(ctx, e, tarballName(e.Record)); failed[i] != nil {
+			if written[i], failed[i] = t.write(ctx, e, t.nameFor(e.Record)); failed[i] != nil {
 				failed[i] = fmt.Errorf("writing record of %s: %w", e.Record.ImageID, failed[i])
 			}
 			return nil
@@ -112,6 +114,17 @@ func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
 	}
 	t.settle(written)
 	return failed
+}
+
+// nameFor is the file that a record's tarball is written to: where it has one,
+// whatever that is called, that one.
+func (t *tardir) nameFor(r *Record) string {
+	t.know.Lock()
+	defer t.know.Unlock()
+	if files := t.records[r.name]; len(files) > 0 {
+		return files[0].file
+	}
+	return tarballName(r)
 }
 
 // settle notes which tarballs are durable, and removes the blobs that waited
@@ -186,4 +199,23 @@ func (t *tardir) File(_ context.Context, name string) (string, bool) {
 		return "", false
 	}
 	return t.join(files[0].file), true
+}
+
+// Written implements [SelfContained]. Of several files of a record it is the
+// one that was written last.
+func (t *tardir) Written(_ context.Context, name string) (latest time.Time, ok bool) {
+	files, err := t.holding(name)
+	if err != nil {
+		return latest, false
+	}
+	for _, b := range files {
+		info, err := os.Stat(t.join(b.file))
+		if err != nil {
+			return latest, false
+		}
+		if at := info.ModTime(); at.After(latest) {
+			latest = at
+		}
+	}
+	return latest, true
 }

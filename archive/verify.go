@@ -72,6 +72,7 @@ type proof struct {
 	unpacked int64         // bytes, decompressed
 	unread   bool          // presence and size are all that was looked at
 	version  string        // of the blob that was read, where the storage tells
+	written  time.Time     // likewise
 }
 
 func newProof() *proof { return &proof{done: make(chan struct{})} }
@@ -94,6 +95,7 @@ func (a *Archive) prove(ctx context.Context, d ocispec.Descriptor, progress func
 	if p.err != nil && !isDamage(p.err) {
 		a.disprove(d.Digest) // an interrupted reading says nothing about the blob
 	}
+	a.sawBlob(d.Digest, p)
 	close(p.done)
 	if progress != nil {
 		progress(d.Size)
@@ -134,7 +136,7 @@ func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p.version = info.Version
+	p.version, p.written = info.Version, info.Written
 	if a.opts.HeadOnly && err == nil && info.Size == d.Size {
 		p.digest, p.size, p.unread = d.Digest, d.Size, true
 		return nil
@@ -226,6 +228,20 @@ func (a *Archive) Verify(ctx context.Context, r *Record, img engine.Image, store
 // told the size of each blob that had to be read, when it has been; it may be
 // called from several goroutines.
 func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) error {
+	own, ok := a.store.(SelfContained)
+	if !ok || a.opts.HeadOnly {
+		return a.check(ctx, r, progress, func(ocispec.Descriptor) bool { return false })
+	}
+	written, _ := own.Written(ctx, r.name) // before it is read: what takes its place is another
+	err := a.check(ctx, r, progress, func(ocispec.Descriptor) bool { return false })
+	if err == nil || isDamage(err) {
+		a.saw(r.name, written, err != nil)
+	}
+	return err
+}
+
+// check is Check, but for blobs that are believed.
+func (a *Archive) check(ctx context.Context, r *Record, progress func(int64), believed func(ocispec.Descriptor) bool) error {
 	var mu sync.Mutex
 	bad, err := a.audit(ctx, r)
 	if err != nil {
@@ -235,6 +251,9 @@ func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) er
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, d := range r.Blobs {
 		g.Go(func() error {
+			if believed(d) {
+				return nil
+			}
 			err := a.checkBlob(reading, r, d, progress)
 			var damaged *DamageError
 			if errors.As(err, &damaged) {
@@ -250,9 +269,12 @@ func (a *Archive) Check(ctx context.Context, r *Record, progress func(int64)) er
 		return err
 	}
 	if len(bad) > 0 {
-		return damageOf(bad)
+		err = damageOf(bad)
+	} else {
+		err = a.checkIdentity(ctx, r)
 	}
-	return a.checkIdentity(ctx, r)
+	a.sawDamage(err)
+	return err
 }
 
 // audit returns what is wrong with the record's own file, where it has one. A

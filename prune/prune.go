@@ -38,6 +38,8 @@ type Archive interface {
 	Rename(ctx context.Context, r *archive.Record, img engine.Image, info engine.Info) (*archive.Record, error)
 	Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]archive.Ingested, error)
 	Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error)
+	// Recheck reads back what was not proven lately.
+	Recheck(ctx context.Context, r *archive.Record) error
 }
 
 // Options for Run. The zero value archives and removes, and reports nothing on
@@ -304,11 +306,8 @@ func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Ima
 func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (again bool, err error) {
 	res := r.results[img.ID]
 	res.Record, res.Outcome = record, outcome
-	if r.opts.ArchiveOnly && outcome == AlreadyArchived {
-		return false, nil // nothing rests on it now; 'verify' reads it
-	}
 	r.event(Verifying, record.Sizes.Stored, img)
-	receipt, err := r.arch.Verify(ctx, record, img, r.info.Store)
+	receipt, err := r.prove(ctx, img, record, outcome)
 	var damaged *archive.DamageError
 	switch {
 	case ctx.Err() != nil:
@@ -327,6 +326,15 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 	}
 	r.waiting = append(r.waiting, removal{decision: res.Decision, record: record, receipt: receipt})
 	return false, r.removeWaiting(ctx, false)
+}
+
+// prove reads a record back. Of one that was there before, and from which no
+// removal follows, what was read lately is believed: it has no receipt.
+func (r *run) prove(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (archive.Receipt, error) {
+	if r.opts.ArchiveOnly && outcome == AlreadyArchived {
+		return archive.Receipt{}, r.arch.Recheck(ctx, record)
+	}
+	return r.arch.Verify(ctx, record, img, r.info.Store)
 }
 
 // tryAgain reports whether an image whose archive turned out to be damaged is

@@ -66,6 +66,8 @@ func Run(t *testing.T, create func(t testing.TB) Place) {
 		{"damage", damageTests},
 		{"give back", giveBackTests},
 		{"marks", markTests},
+		{"proofs", proofTests},
+		{"inspection", inspectionTests},
 		{"removal", removalTests},
 		{"signatures", signatureTests},
 		{"head only", headOnlyTests},

@@ -24,7 +24,7 @@ import (
 
 // onEveryWire are the tests that touch each kind of request. The others take
 // minutes, and see no more of the way to the registry.
-var onEveryWire = regexp.MustCompile(`/(storage|ingest|marks|signatures)/`)
+var onEveryWire = regexp.MustCompile(`/(storage|ingest|marks|proofs|signatures)/`)
 
 func TestRegistryConforms(t *testing.T) {
 	for name, opts := range map[string]registrytest.Options{

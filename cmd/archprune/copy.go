@@ -60,11 +60,7 @@ func (a *app) copy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := to.Close(); err != nil {
-			a.warn("%v", err)
-		}
-	}()
+	defer a.end(c.Context, to)
 	if from.Location() == to.Location() {
 		return usagef("--to %s: that is the archive to copy from", c.String("to"))
 	}

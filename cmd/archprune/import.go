@@ -45,11 +45,7 @@ func (a *app) importFiles(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := f.Close(); err != nil {
-			a.warn("%v", err)
-		}
-	}()
+	defer a.end(c.Context, f)
 	if err := f.Prepare(c.Context); err != nil {
 		return elsewhere(err)
 	}

@@ -22,8 +22,8 @@ func (a *app) listCommand() *cli.Command {
 		Description: `   One line for each reference and each image that it was archived as, newest
    first. The TEMPLATE of --format is a Go template, as for docker image ls;
    its fields are .Repository .Tag .Digest .ID .Created .CreatedAt .Archived
-   .ArchivedAt .Size .Stored .Host .Engine .Pinned .Record, and with --forgotten
-   .Forgotten .ForgottenAt .Until .UntilAt`,
+   .ArchivedAt .Proven .ProvenAt .Size .Stored .Host .Engine .Pinned .Record,
+   and with --forgotten .Forgotten .ForgottenAt .Until .UntilAt`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only show image IDs"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole IDs"},
@@ -58,6 +58,7 @@ func (a *app) list(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	l.proofs = a.proofs(c.Context, f)
 	rows := l.rows(patterns)
 	format := c.String("format")
 	switch {
@@ -77,6 +78,7 @@ func (a *app) list(c *cli.Context) error {
 type listing struct {
 	catalog   *archive.Catalog
 	records   []*archive.Record
+	proofs    *archive.Proofs
 	forgotten bool
 	grace     time.Duration
 	now       time.Time
@@ -141,6 +143,7 @@ func (l listing) pinned(r *archive.Record) bool {
 var listHeaders = map[string]string{
 	"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID",
 	"Created": "CREATED", "CreatedAt": "CREATED AT", "Archived": "ARCHIVED", "ArchivedAt": "ARCHIVED AT",
+	"Proven": "PROVEN", "ProvenAt": "PROVEN AT",
 	"Size": "SIZE", "Stored": "STORED", "Host": "HOST", "Engine": "ENGINE", "Pinned": "PINNED", "Record": "RECORD",
 	"Forgotten": "FORGOTTEN", "ForgottenAt": "FORGOTTEN AT", "Until": "GONE", "UntilAt": "GONE AT",
 }
@@ -150,6 +153,7 @@ type listRow struct {
 	Repository, Tag, Digest, ID            string
 	Created, CreatedAt                     string
 	Archived, ArchivedAt                   string
+	Proven, ProvenAt                       string
 	Size, Stored, Host, Engine             string
 	Pinned, Record                         string
 	Forgotten, ForgottenAt, Until, UntilAt string
@@ -176,6 +180,7 @@ func (l listing) row(r *archive.Record, ref string) listRow {
 		Archived: ui.Age(r.Archived, l.now), ArchivedAt: r.Archived.UTC().Format(time.RFC3339),
 		Size: ui.Size3(r.Sizes.Unpacked), Stored: ui.Size3(r.Sizes.Stored), Host: r.Engine.Host,
 		Engine: r.Engine.Version + "/" + string(r.Store), Record: r.Name()}
+	row.Proven, row.ProvenAt = provenAgo(l.proofs, r, l.now)
 	if !l.full {
 		row.ID = ui.ShortID(row.ID)
 	}

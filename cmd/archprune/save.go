@@ -176,11 +176,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		if err != nil {
 			return err
 		}
-		defer func() {
-			if err := f.Close(); err != nil {
-				a.warn("%v", err)
-			}
-		}()
+		defer a.end(c.Context, f)
 		if err := f.Prepare(c.Context); err != nil {
 			return elsewhere(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -315,20 +316,25 @@ func cmdNeed(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// cmdDaysPass makes what was forgotten in an archive look that much older:
-// days-pass ARCHIVE N.
+// cmdDaysPass makes what was forgotten in an archive, and what was proven, look
+// that much older: days-pass ARCHIVE N.
 func cmdDaysPass(ts *testscript.TestScript, args []string) {
 	days, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	marks, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archprune", "marks", "forgotten-*.json"))
+	own := filepath.Join(ts.MkAbs(args[0]), "archprune")
+	marks, err := filepath.Glob(filepath.Join(own, "marks", "forgotten-*.json"))
 	ts.Check(err)
-	for _, name := range marks {
-		var m archive.Mark
-		ts.Check(json.Unmarshal([]byte(ts.ReadFile(name)), &m))
-		m.Time = m.Time.AddDate(0, 0, -days)
-		data, err := json.Marshal(m)
-		ts.Check(err)
-		ts.Check(os.WriteFile(name, data, 0o600))
+	proofs, err := filepath.Glob(filepath.Join(own, "proofs", "*.json"))
+	ts.Check(err)
+	when := regexp.MustCompile(`"(time|at)":"([^"]*)"`)
+	for _, name := range append(marks, proofs...) {
+		text := when.ReplaceAllStringFunc(ts.ReadFile(name), func(found string) string {
+			parts := when.FindStringSubmatch(found)
+			at, err := time.Parse(time.RFC3339Nano, parts[2])
+			ts.Check(err)
+			return fmt.Sprintf("%q:%q", parts[1], at.AddDate(0, 0, -days).Format(time.RFC3339Nano))
+		})
+		ts.Check(os.WriteFile(name, []byte(text), 0o600))
 	}
 }
 

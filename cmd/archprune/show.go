@@ -48,20 +48,23 @@ func (a *app) showCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			proofs := a.proofs(c.Context, f)
 			if c.Bool("json") {
-				return writeJSON(a.stdout, signedRecord{r, signed})
+				proven, _ := proofs.Of(r)
+				return writeJSON(a.stdout, shownRecord{r, signed, proven})
 			}
-			kept := whereabouts{archive: f.Location()}
+			kept := whereabouts{archive: f.Location(), proven: provenLine(proofs, r, a.now())}
 			kept.file, _ = f.File(c.Context, r)
 			return printRecord(a.stdout, r, catalog, kept, signed, a.now())
 		},
 	}
 }
 
-// signedRecord is a record for machines.
-type signedRecord struct {
+// shownRecord is a record for machines.
+type shownRecord struct {
 	*archive.Record
 	*signature
+	Proven time.Time `json:"proven,omitzero"` // when it was last read back and found whole
 }
 
 // signature is who signed a record.
@@ -101,6 +104,7 @@ func (s signature) String() string {
 // whereabouts is where a record is kept.
 type whereabouts struct {
 	archive string
+	proven  string // when it was last found whole there
 	file    string // of its own; empty where the archive has no such files
 }
 
@@ -121,6 +125,7 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept 
 	}
 	line("Created", "%s (%s)", r.Created.UTC().Format(time.RFC3339), ui.Age(r.Created, now))
 	line("Archived", "%s (%s)", r.Archived.UTC().Format(time.RFC3339), ui.Age(r.Archived, now))
+	line("Proven", "%s", kept.proven)
 	line("From", "%s, engine %s, %s store", r.Engine.Host, r.Engine.Version, r.Store)
 	if m, ok := catalog.Marked(r, archive.Pinned); ok {
 		line("Pinned", "%s (%s), on %s", m.Time.UTC().Format(time.RFC3339), ui.Age(m.Time, now), m.Host)

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/urfave/cli/v2"
+
+	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/ui"
+)
+
+// findings are what a verification showed.
+type findings struct {
+	inspection *archive.Inspection
+	sample     archive.Sample
+	catalog    *archive.Catalog
+	records    []archive.Finding
+	badRecords []archive.BadRecord // that can't be read or are not trusted
+
+	images []imageFinding // one for each of records
+	blobs  map[digest.Digest]*damagedBlob
+}
+
+// imageFinding is what a verification showed of an archived image.
+type imageFinding struct {
+	Record     string    `json:"record"`
+	ID         string    `json:"id"`
+	References []string  `json:"references"`
+	Damaged    bool      `json:"damaged"`
+	Restorable bool      `json:"restorable"`            // as far as is known
+	Instead    string    `json:"older_whole,omitempty"` // an older archived image of one of its names
+	Proven     time.Time `json:"proven,omitzero"`       // when all of it was last found whole
+}
+
+// damagedBlob is a bad blob and who needs it.
+type damagedBlob struct {
+	Digest digest.Digest `json:"digest"`
+	Reason string        `json:"reason"`
+	Needed []string      `json:"needed_by"`
+}
+
+// judge works out what the findings come to for each image and each blob.
+func (f *findings) judge(ctx context.Context, arch *archive.Archive, proofs *archive.Proofs) {
+	f.blobs = map[digest.Digest]*damagedBlob{}
+	for _, found := range f.records {
+		r := found.Record
+		img := imageFinding{Record: r.Name(), ID: r.ImageID.String(), References: append([]string{}, r.References...),
+			Damaged: len(found.Damage) > 0, Restorable: true}
+		img.Proven, _ = proofs.Of(r)
+		if img.Damaged {
+			img.Proven, img.Restorable = time.Time{}, arch.GivesBack(ctx, r)
+		}
+		f.images = append(f.images, img)
+		for _, b := range found.Damage {
+			if f.blobs[b.Digest] == nil {
+				f.blobs[b.Digest] = &damagedBlob{Digest: b.Digest, Reason: b.Reason}
+			}
+			blob := f.blobs[b.Digest]
+			if name := neededName(r); !slices.Contains(blob.Needed, name) {
+				blob.Needed = append(blob.Needed, name)
+			}
+		}
+	}
+	for i := range f.images {
+		if !f.images[i].Restorable {
+			f.images[i].Instead = f.instead(i)
+		}
+	}
+}
+
+// instead finds an older image, known to be whole, of a name of one that can't
+// be restored. Records are the newest first.
+func (f *findings) instead(lost int) string {
+	for _, older := range f.images[lost+1:] {
+		shares := func(ref string) bool { return slices.Contains(older.References, ref) }
+		if older.Restorable && !older.Proven.IsZero() && older.ID != f.images[lost].ID && slices.ContainsFunc(f.images[lost].References, shares) {
+			return older.ID
+		}
+	}
+	return ""
+}
+
+func neededName(r *archive.Record) string {
+	return fmt.Sprintf("%s (%s)", cmp.Or(strings.Join(r.References, ", "), "<none>"), ui.ShortID(r.ImageID.String()))
+}
+
+func (a *app) reportFindings(c *cli.Context, found findings) error {
+	if c.Bool("json") {
+		return a.findingsJSON(found)
+	}
+	if len(found.records)+len(found.badRecords) == 0 {
+		_, err := fmt.Fprintln(a.stdout, "The archive is empty.")
+		return err
+	}
+	lines := found.lines()
+	for _, line := range lines {
+		fmt.Fprintln(a.stdout, ui.Clean(line))
+	}
+	for _, d := range slices.Sorted(maps.Keys(found.blobs)) {
+		b := found.blobs[d]
+		fmt.Fprintf(a.stdout, "\nblob %s: %s\n  needed by %s\n", d, ui.Clean(b.Reason), ui.Clean(strings.Join(b.Needed, "; ")))
+	}
+	for _, bad := range found.badRecords {
+		fmt.Fprintf(a.stdout, "\nrecord %s: %s\n", ui.Clean(bad.Name), ui.Clean(bad.Err.Error()))
+	}
+	if len(lines)+len(found.badRecords) > 0 {
+		fmt.Fprintln(a.stdout)
+	}
+	fmt.Fprintln(a.stdout, found.summary(a.now()))
+	return found.err()
+}
+
+// lines say a word about each image; of a sample, about those alone that are
+// not as they should be.
+func (f findings) lines() []string {
+	width := len("damaged  ")
+	if len(f.untrusted()) > 0 {
+		width = len("not trusted  ")
+	}
+	line := func(word, text string) string { return fmt.Sprintf("%-*s%s", width, word, text) }
+	var lines []string
+	for i, found := range f.records {
+		img := f.images[i]
+		if img.Damaged {
+			lines = append(lines, line("damaged", neededName(found.Record)+": "+img.loss()))
+		} else if f.sample.All() {
+			lines = append(lines, line("ok", neededName(found.Record)))
+		}
+	}
+	for _, bad := range f.untrusted() {
+		lines = append(lines, line("not trusted", neededName(bad.Record)))
+	}
+	return lines
+}
+
+// loss says what a damaged image is still good for.
+func (img imageFinding) loss() string {
+	switch {
+	case img.Restorable:
+		return "it can be restored, but other tools can't read it"
+	case img.Instead != "":
+		return "it can't be restored; an older one is whole: " + ui.ShortID(img.Instead)
+	}
+	return "it can't be restored"
+}
+
+// summary is the last word.
+func (f findings) summary(now time.Time) string {
+	proven := 0
+	for _, img := range f.images {
+		if !img.Proven.IsZero() {
+			proven++
+		}
+	}
+	n := plural(len(f.records)+len(f.badRecords), "archived image")
+	part := "blob"
+	if f.inspection.Files {
+		part = "file"
+	}
+	if f.sample.All() {
+		return fmt.Sprintf("%s verified, %d proven, %s, %s read: %s.", n, proven, plural(f.inspection.Parts, part), ui.Size(f.inspection.Bytes), f)
+	}
+	lines := []string{fmt.Sprintf("A sample of %s verified, %d of %s, %s read: %s.", n, f.inspection.Parts, plural(f.inspection.Of, part), ui.Size(f.inspection.Bytes), f)}
+	return strings.Join(append(lines, f.age(now)), "\n")
+}
+
+// age says how old the proofs are that samples have brought about.
+func (f findings) age(now time.Time) string {
+	var oldest time.Time
+	unproven := 0
+	for _, img := range f.images {
+		switch {
+		case img.Proven.IsZero():
+			unproven++
+		case oldest.IsZero() || img.Proven.Before(oldest):
+			oldest = img.Proven
+		}
+	}
+	switch {
+	case unproven > 0:
+		return fmt.Sprintf("Not proven as a whole yet: %s.", plural(unproven, "archived image"))
+	case oldest.IsZero():
+		return ""
+	}
+	return fmt.Sprintf("All are proven; the oldest proof is of %s.", ui.Age(oldest, now))
+}
+
+func (f findings) String() string {
+	var parts []string
+	untrusted, damaged := len(f.untrusted()), 0
+	for _, img := range f.images {
+		if img.Damaged {
+			damaged++
+		}
+	}
+	if n := damaged + len(f.badRecords) - untrusted; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d damaged", n))
+	}
+	if untrusted > 0 {
+		parts = append(parts, fmt.Sprintf("%d not trusted", untrusted))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "all whole")
+}
+
+// untrusted are the bad records that can be read.
+func (f findings) untrusted() []archive.BadRecord {
+	return slices.DeleteFunc(slices.Clone(f.badRecords), func(b archive.BadRecord) bool { return b.Record == nil })
+}
+
+func (f findings) err() error {
+	if len(f.blobs)+len(f.badRecords) > 0 {
+		return errDamaged
+	}
+	return nil
+}
+
+func (a *app) findingsJSON(found findings) error {
+	doc := struct {
+		Records    int            `json:"records"`
+		Parts      int            `json:"blobs"` // that were read
+		Bytes      int64          `json:"bytes"`
+		Images     []imageFinding `json:"images"`
+		Damaged    []*damagedBlob `json:"damaged_blobs"`
+		BadRecords []string       `json:"bad_records"`
+		Untrusted  []string       `json:"untrusted_records"`
+	}{len(found.records), found.inspection.Parts, found.inspection.Bytes, append([]imageFinding{}, found.images...), []*damagedBlob{}, []string{}, []string{}}
+	for _, d := range slices.Sorted(maps.Keys(found.blobs)) {
+		doc.Damaged = append(doc.Damaged, found.blobs[d])
+	}
+	for _, bad := range found.badRecords {
+		if bad.Record == nil {
+			doc.BadRecords = append(doc.BadRecords, bad.Name)
+		} else {
+			doc.Untrusted = append(doc.Untrusted, bad.Name)
+		}
+	}
+	if err := writeJSON(a.stdout, doc); err != nil {
+		return err
+	}
+	return found.err()
+}
