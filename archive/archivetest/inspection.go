@@ -3,7 +3,6 @@ package archivetest
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"slices"
 	"testing"
 
@@ -95,7 +94,7 @@ func eachSharedDamage(t *testing.T, create kind, kinds []string, run func(t *tes
 }
 
 func inspectAll(t *testing.T, create kind) {
-	eachSharedDamage(t, create, slices.Collect(maps.Keys(damages)), func(t *testing.T, p *place, records []*archive.Record, d digest.Digest) {
+	eachSharedDamage(t, create, []string{"one bit flipped", "missing", "too long"}, func(t *testing.T, p *place, records []*archive.Record, d digest.Digest) {
 		got := damagedAre(t, other(t, p).inspect(t, records, archive.Sample{}), d)
 		if !sameNames(got, needing(records, d)) {
 			t.Errorf("damaged are %v, want %v", names(got), names(needing(records, d)))

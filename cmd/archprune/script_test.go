@@ -367,6 +367,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d{8}T\d{6}(\.\d{3})?Z(-[0-9a-f]{12}-[0-9a-f]{20})?`), "STAMP"},
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "ID"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?([kMG]?B)\b`), "SIZE"},
+	{regexp.MustCompile(`\d+( of \d+)? blobs, SIZE read`), "BLOBS, SIZE read"}, // a containerd store has more
 	{regexp.MustCompile(`\b\d+\.\ds\b`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "TIME"},
 	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
