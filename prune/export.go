@@ -94,8 +94,11 @@ func (r *run) saveAll(ctx context.Context, images []engine.Image) error {
 		}
 		safe = append(safe, img)
 	}
-	for _, batch := range batches(r.info, safe, r.opts.Staging) {
-		if err := r.exportBatch(ctx, batch); err != nil {
+	all := batches(r.info, safe, r.opts.Staging)
+	saves, end := r.askAhead(ctx, all)
+	defer end()
+	for i, batch := range all {
+		if err := r.exportBatch(ctx, batch, func() (io.ReadCloser, error) { return saves.take(i) }); err != nil {
 			return err
 		}
 	}
@@ -120,8 +123,8 @@ func (r *run) exportAgain(ctx context.Context, img engine.Image) error {
 // exportBatch archives one batch. What does not come out of a save of several
 // images is tried by itself: one bad image must not keep the others from being
 // archived.
-func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
-	ingested, err := r.export(ctx, batch)
+func (r *run) exportBatch(ctx context.Context, batch []engine.Image, save func() (io.ReadCloser, error)) error {
+	ingested, err := r.export(ctx, batch, save)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -134,7 +137,8 @@ func (r *run) exportBatch(ctx context.Context, batch []engine.Image) error {
 	for _, in := range ingested {
 		switch {
 		case in.Err != nil && (len(batch) > 1 || isDamage(in.Err) && r.tryAgain(in.Image.ID)):
-			err = r.exportBatch(ctx, []engine.Image{in.Image})
+			alone := []engine.Image{in.Image}
+			err = r.exportBatch(ctx, alone, func() (io.ReadCloser, error) { return r.askSave(ctx, alone) })
 		case in.Err != nil:
 			r.stayOrVanish(ctx, in.Image, fmt.Errorf("archiving: %w", in.Err))
 			err = nil
@@ -180,14 +184,18 @@ func expected(batch []engine.Image) int64 {
 	return bytes
 }
 
-func (r *run) export(ctx context.Context, batch []engine.Image) ([]archive.Ingested, error) {
+func (r *run) askSave(ctx context.Context, batch []engine.Image) (io.ReadCloser, error) {
 	names := make([]string, len(batch))
 	for i, img := range batch {
 		names[i] = img.ID.String()
 	}
+	return r.eng.Save(ctx, names)
+}
+
+func (r *run) export(ctx context.Context, batch []engine.Image, save func() (io.ReadCloser, error)) ([]archive.Ingested, error) {
 	r.tell(Event{Kind: Exporting, Images: batch, Bytes: expected(batch), Way: BySave})
 	defer r.event(Exported, 0, batch...)
-	body, err := r.eng.Save(ctx, names)
+	body, err := save()
 	if err != nil {
 		return nil, err
 	}

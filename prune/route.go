@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,10 +35,10 @@ type Routing struct {
 // gzipFactor is how many bytes a graph-driver engine saves in the time in which
 // it compresses one for a push. It does that once for each layer; after that a
 // push knows the layer by name.
-const gzipFactor = 8
+const gzipFactor = 6
 
 // pushOverhead is what one push costs more than one save, as bytes saved.
-const pushOverhead = 8 << 20
+const pushOverhead = 16 << 20
 
 // Choose splits images into those that leave by push and those that leave by
 // save.
@@ -90,8 +91,9 @@ func (r Routing) cheaper(images []engine.Image) (push, save []engine.Image) {
 			push = append(push, img)
 		}
 	}
-	named := r.named()
-	all := r.pushCost(push, named)
+	free := r.known()
+	maps.Copy(free, r.returning(free))
+	all := pushCost(push, free)
 	if !saveLeaks(r.Info) {
 		if all < r.saveCost(push) {
 			return push, save
@@ -101,7 +103,7 @@ func (r Routing) cheaper(images []engine.Image) (push, save []engine.Image) {
 	var single, rest []engine.Image
 	var mixed int64
 	for _, img := range push {
-		p, s := r.pushCost([]engine.Image{img}, named), unstaged(img, nil)
+		p, s := pushCost([]engine.Image{img}, free), unstaged(img, nil)
 		mixed += min(p, s)
 		if p < s {
 			single = append(single, img)
@@ -124,33 +126,68 @@ func (r Routing) mounted(img engine.Image) bool {
 	})
 }
 
-// named are the layers that the archive has and knows by the name that a push
-// gives them.
-func (r Routing) named() map[digest.Digest]bool {
-	named := map[digest.Digest]bool{}
+// layerSet is a set of layers by diff ID.
+type layerSet map[digest.Digest]bool
+
+// known are the layers that the archive has and knows by the name that a push
+// gives them: a push does not send them.
+func (r Routing) known() layerSet {
+	return r.archived(func(_ *archive.Record, l archive.Layer) bool { return l.Pushed != nil })
+}
+
+// returning are the layers that an earlier run of this engine archived and that
+// no push has named yet. A layer that comes back once will again, at each run
+// that meets a new image on it; so it is worth one push, whatever that costs now.
+func (r Routing) returning(known layerSet) layerSet {
+	return r.archived(func(record *archive.Record, l archive.Layer) bool {
+		return record.Engine.ID != "" && record.Engine.ID == r.Info.ID && !known[l.DiffID]
+	})
+}
+
+func (r Routing) archived(which func(*archive.Record, archive.Layer) bool) layerSet {
+	found := layerSet{}
 	if r.Catalog == nil {
-		return named
+		return found
 	}
 	for _, record := range r.Catalog.Records {
 		for _, c := range record.Contents {
 			for _, l := range c.Layers {
-				if l.Pushed != nil {
-					named[l.DiffID] = true
+				if which(record, l) {
+					found[l.DiffID] = true
 				}
 			}
 		}
 	}
-	return named
+	return found
 }
 
-// pushCost is what a push of the images costs, as bytes saved in that time.
-func (r Routing) pushCost(images []engine.Image, named map[digest.Digest]bool) int64 {
-	seen := map[digest.Digest]bool{}
+// Teaches is how many bytes of layers that the archive has are compressed and
+// sent in a push of these images, so that later pushes need not send them.
+func (r Routing) Teaches(push []engine.Image) int64 {
+	if r.Info.Store != engine.Classic {
+		return 0
+	}
+	returning, bytes := r.returning(r.known()), int64(0)
+	for _, img := range push {
+		for i, d := range img.DiffIDs {
+			if returning[d] && i < len(img.LayerSizes) {
+				bytes += img.LayerSizes[i]
+			}
+			delete(returning, d)
+		}
+	}
+	return bytes
+}
+
+// pushCost is what a push of the images costs beside that of layers which cost
+// nothing, as bytes saved in that time.
+func pushCost(images []engine.Image, free layerSet) int64 {
+	seen := layerSet{}
 	cost := int64(0)
 	for _, img := range images {
 		cost += pushOverhead
 		for i, d := range img.DiffIDs {
-			if !named[d] && !seen[d] && i < len(img.LayerSizes) {
+			if !free[d] && !seen[d] && i < len(img.LayerSizes) {
 				cost += gzipFactor * img.LayerSizes[i]
 			}
 			seen[d] = true
@@ -166,11 +203,11 @@ func (r Routing) pushCost(images []engine.Image, named map[digest.Digest]bool) i
 func (r Routing) saveCost(images []engine.Image) int64 {
 	cost := int64(0)
 	for _, batch := range batches(r.Info, images, r.Staging) {
-		layers := map[digest.Digest]bool{}
+		staged := layerSet{}
 		for _, img := range batch {
-			cost += unstaged(img, layers)
+			cost += unstaged(img, staged)
 			for _, d := range img.DiffIDs {
-				layers[d] = true
+				staged[d] = true
 			}
 		}
 	}

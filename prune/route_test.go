@@ -29,9 +29,19 @@ func taught(names ...string) *archive.Catalog {
 	return &archive.Catalog{Records: []*archive.Record{{Contents: []archive.Contents{c}}}}
 }
 
+// met is a catalog of what an engine's earlier run saved.
+func met(engineID string, names ...string) *archive.Catalog {
+	c := taught(names...)
+	for i := range c.Records[0].Contents[0].Layers {
+		c.Records[0].Contents[0].Layers[i].Pushed = nil
+	}
+	c.Records[0].Engine.ID = engineID
+	return c
+}
+
 func TestChoose(t *testing.T) {
-	old := engine.Info{Store: engine.Classic, Version: "20.10.24"}
-	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5"}
+	old := engine.Info{Store: engine.Classic, Version: "20.10.24", ID: "here"}
+	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5", ID: "here"}
 	streams := engine.Info{Store: engine.Containerd, Version: "26.1.5"}
 	sizes := map[string]int64{"base": 450, "a": 5, "b": 5, "c": 5, "d": 5, "e": 5, "f": 5, "g": 5, "h": 5, "i": 5, "j": 5}
 	one := []engine.Image{megabytes(sizes, "base", "a")}
@@ -56,6 +66,11 @@ func TestChoose(t *testing.T) {
 		"before 25, one":                        {Routing{Info: old, Near: true}, one, 0},
 		"before 25, many":                       {Routing{Info: old, Near: true}, family, 0},
 		"before 25, all known by push":          {Routing{Info: old, Near: true, Catalog: taught("base")}, family, 10},
+		"before 25, a base that comes back":     {Routing{Info: old, Near: true, Catalog: met("here", "base")}, one, 1},
+		"before 25, a base of another engine":   {Routing{Info: old, Near: true, Catalog: met("there", "base")}, one, 0},
+		"before 25, a base of an unknown one":   {Routing{Info: engine.Info{Store: engine.Classic, Version: "20.10.24"}, Near: true, Catalog: met("", "base")}, one, 0},
+		"before 25, a small base comes back":    {Routing{Info: old, Near: true, Catalog: met("here", "a")}, []engine.Image{megabytes(sizes, "a", "b")}, 0},
+		"25, a base that comes back":            {Routing{Info: leaky, Near: true, Catalog: met("here", "base")}, one, 1},
 		"before 25, does not fit":               {Routing{Info: old, Near: true, Staging: 400 << 20}, one, 1},
 		"before 25, does not fit and elsewhere": {Routing{Info: old, Staging: 400 << 20}, one, 0},
 		"before 25, by push":                    {Routing{Info: old, Near: true, Want: ByPush}, family, 10},
@@ -74,6 +89,25 @@ func TestChoose(t *testing.T) {
 				t.Errorf("%d by push, %d by save; want %d of %d by push", len(push), len(save), tt.push, len(tt.images))
 			}
 		})
+	}
+}
+
+func TestTeaches(t *testing.T) {
+	sizes := map[string]int64{"base": 450, "a": 5, "b": 5}
+	family := []engine.Image{megabytes(sizes, "base", "a"), megabytes(sizes, "base", "b")}
+	here := engine.Info{Store: engine.Classic, ID: "here"}
+	for name, tt := range map[string]struct {
+		r    Routing
+		want int64
+	}{
+		"a base that comes back, once": {Routing{Info: here, Catalog: met("here", "base")}, 450 << 20},
+		"a base known by push":         {Routing{Info: here, Catalog: taught("base")}, 0},
+		"a new base":                   {Routing{Info: here}, 0},
+		"a containerd store":           {Routing{Info: engine.Info{Store: engine.Containerd, ID: "here"}, Catalog: met("here", "base")}, 0},
+	} {
+		if got := tt.r.Teaches(family); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", name, got, tt.want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/push"
 	"github.com/archprune/archprune/selector"
@@ -51,6 +52,9 @@ func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, f
 type ways struct {
 	Push int `json:"push"`
 	Save int `json:"save"`
+
+	// Teach is how many bytes that the archive has are pushed all the same, once.
+	Teach int64 `json:"teach_bytes,omitempty"`
 }
 
 // foresee says by which way the images of a plan will leave that the archive,
@@ -72,20 +76,25 @@ func foresee(ctx context.Context, plan selector.Plan, f *archive.Archive, way pr
 		}
 	}
 	push, save := r.Choose(images)
-	return ways{Push: len(push), Save: len(save)}, nil
+	return ways{Push: len(push), Save: len(save), Teach: r.Teaches(push)}, nil
 }
 
 func (w ways) String() string {
+	text := ""
 	switch {
 	case w.Push+w.Save == 0:
 		return ""
 	case w.Save == 0:
-		return "Export: by push to this process, or by save where that fails."
+		text = "Export: by push to this process, or by save where that fails."
 	case w.Push == 0:
-		return "Export: by save."
+		text = "Export: by save."
 	default:
-		return fmt.Sprintf("Export: %d by push to this process, %d by save.", w.Push, w.Save)
+		text = fmt.Sprintf("Export: %d by push to this process, %d by save.", w.Push, w.Save)
 	}
+	if w.Teach > 0 {
+		text += fmt.Sprintf("\nLayers of %s that come back are pushed this once: later runs send only what\nis new.", ui.Size(w.Teach))
+	}
+	return text
 }
 
 // done tells of a run that is over.

@@ -1,0 +1,80 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"github.com/archprune/archprune/engine"
+)
+
+// openBody counts the bodies that are not closed yet.
+type openBody struct {
+	io.Reader
+	open *atomic.Int32
+}
+
+func (b openBody) Close() error {
+	b.open.Add(-1)
+	return nil
+}
+
+// TestSavesAreAskedAhead: in order, so many and not more, and what is not taken
+// is closed.
+func TestSavesAreAskedAhead(t *testing.T) {
+	var batches [][]engine.Image
+	for _, size := range []int64{1, 2, 3, 4, 5} {
+		batches = append(batches, []engine.Image{{Size: size}})
+	}
+	broken := errors.New("broken")
+	var asked, open atomic.Int32
+	a := &ahead{batches: batches, depth: 2, save: func(batch []engine.Image) (io.ReadCloser, error) {
+		asked.Add(1)
+		if batch[0].Size == 2 {
+			return nil, broken
+		}
+		open.Add(1)
+		return openBody{nil, &open}, nil
+	}}
+	body, err := a.take(0)
+	if err != nil || len(a.asked) != 3 {
+		t.Fatalf("first save: %v, %d asked for, want 3", err, len(a.asked))
+	}
+	body.Close()
+	if _, err := a.take(1); !errors.Is(err, broken) || len(a.asked) != 4 {
+		t.Errorf("second save: %v, %d asked for, want its error and 4", err, len(a.asked))
+	}
+	a.close()
+	if asked.Load() != 4 || open.Load() != 0 {
+		t.Errorf("%d saves were asked for and %d are open, want 4 and none", asked.Load(), open.Load())
+	}
+}
+
+func TestAskAheadNeedsRoom(t *testing.T) {
+	gigabyte := int64(1 << 30)
+	sizes := map[string]int64{"a": 1024, "b": 512, "c": 1024}
+	batches := [][]engine.Image{{megabytes(sizes, "a")}, {megabytes(sizes, "b")}, {megabytes(sizes, "c")}}
+	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5"}
+	for name, tt := range map[string]struct {
+		info    engine.Info
+		staging int64
+		want    int
+	}{
+		"room for all":           {leaky, 100 * gigabyte, savesAhead},
+		"room for two":           {leaky, 2*gigabyte + gigabyte/2, 1},
+		"room for one":           {leaky, gigabyte + gigabyte/2, 0},
+		"no room":                {leaky, 1, 0},
+		"unknown room":           {leaky, 0, 0},
+		"several images at once": {engine.Info{Store: engine.Classic, Version: "20.10.24"}, 100 * gigabyte, 0},
+		"an engine that streams": {engine.Info{Store: engine.Containerd, Version: "26.1.5"}, 100 * gigabyte, 0},
+	} {
+		r := &run{info: tt.info, opts: Options{Staging: tt.staging}}
+		a, end := r.askAhead(context.Background(), batches)
+		if a.depth != tt.want {
+			t.Errorf("%s: %d saves ahead, want %d", name, a.depth, tt.want)
+		}
+		end()
+	}
+}
