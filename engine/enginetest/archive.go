@@ -194,6 +194,15 @@ func fullNames(names []string) ([]reference.NamedTagged, error) {
 	return list, nil
 }
 
+// WriteArchive writes images as the archive that [Engine.Load] sends.
+func WriteArchive(w io.Writer, images ...Image) error {
+	a, err := describe(images)
+	if err != nil {
+		return err
+	}
+	return a.write(w)
+}
+
 func blobName(d digest.Digest) string { return "blobs/" + d.Algorithm().String() + "/" + d.Encoded() }
 
 func (a *archive) write(w io.Writer) error {

@@ -86,23 +86,26 @@ func TestLargeLayerIsFlatInMemory(t *testing.T) {
 	}
 }
 
-func TestFamilySharesItsBase(t *testing.T) {
-	for _, n := range []int{0, 1, 10} {
-		images := Family(n)
-		if len(images) != n {
-			t.Fatalf("Family(%d) has %d images", n, len(images))
-		}
-		own := map[string]bool{}
-		for _, img := range images {
-			for i, layer := range img.Layers[:3] {
-				if layer.key != images[0].Layers[i].key {
-					t.Errorf("%s has a base of its own", img.Names[0])
-				}
+func TestFamiliesShareTheirBase(t *testing.T) {
+	families := map[string]func(int, float64) []Image{"Family": Family, "BuildHost": BuildHost}
+	for name, family := range families {
+		for _, n := range []int{0, 1, 10} {
+			images := family(n, 1)
+			if len(images) != n {
+				t.Fatalf("%s(%d) has %d images", name, n, len(images))
 			}
-			own[img.Layers[3].key] = true
-		}
-		if len(own) != n {
-			t.Errorf("Family(%d) has %d own layers", n, len(own))
+			top := map[string]bool{}
+			for _, img := range images {
+				for i, layer := range img.Layers[:3] {
+					if layer.key != images[0].Layers[i].key {
+						t.Errorf("%s has a base of its own", img.Names[0])
+					}
+				}
+				top[img.Layers[len(img.Layers)-1].key] = true
+			}
+			if len(top) != n {
+				t.Errorf("%s(%d) has %d top layers", name, n, len(top))
+			}
 		}
 	}
 }

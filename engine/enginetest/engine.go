@@ -195,6 +195,9 @@ func (e *Engine) Restart(t testing.TB) {
 // program under test never does.
 func (e *Engine) API() *client.Client { return e.api }
 
+// PID is the process of the engine, as this process sees it.
+func (e *Engine) PID() int { return e.daemon.process.Pid }
+
 // Env returns the settings to append to a command's environment so that it
 // talks to this engine and nothing that the user has set interferes.
 func (e *Engine) Env() []string {

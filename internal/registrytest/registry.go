@@ -187,6 +187,16 @@ func (r *Registry) kill() {
 	r.cmd = nil
 }
 
+// PID is the registry's process.
+func (r *Registry) PID() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cmd.Process.Pid
+}
+
+// Data is the folder of all that the registry has.
+func (r *Registry) Data() string { return r.path("data") }
+
 // Wipe removes all that the registry has, while it runs.
 func (r *Registry) Wipe(t testing.TB) {
 	t.Helper()
