@@ -37,6 +37,35 @@ func BenchmarkIngest(b *testing.B) {
 	}
 }
 
+// BenchmarkReadSave reads saves of an image whose layers the archive has, in
+// each form that engines send: nothing is compressed or written.
+func BenchmarkReadSave(b *testing.B) {
+	img := newTestImage(b, "large:1", layerTar(b, halfRandom(64<<20)))
+	stored, zipped := newStoreImage(b, img, false), newStoreImage(b, img, true)
+	forms := []struct {
+		name   string
+		stream []byte
+		image  engine.Image
+		info   engine.Info
+	}{
+		{"before25", oldSave(b, img), img.Image, classicInfo},
+		{"graphdriver", classicSave(b, img), img.Image, classicInfo},
+		{"containerd", containerdSave(b, stored), stored.Image, containerdInfo},
+		{"containerd-gzip", containerdSave(b, zipped), zipped.Image, containerdInfo},
+	}
+	for _, form := range forms {
+		b.Run(form.name, func(b *testing.B) {
+			f := newFolder(b)
+			mustIngest(b, f, form.stream, form.info, form.image)
+			b.SetBytes(int64(len(form.stream)))
+			b.ReportAllocs()
+			for b.Loop() {
+				mustIngest(b, f, form.stream, form.info, form.image)
+			}
+		})
+	}
+}
+
 // BenchmarkVerify reads an archive back in a process that has not read it.
 func BenchmarkVerify(b *testing.B) {
 	img := newTestImage(b, "large:1", layerTar(b, halfRandom(64<<20)))
