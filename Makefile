@@ -4,6 +4,10 @@
 RACE := $(if $(shell command -v $(or $(CC),cc)),-race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ENGINES := host trixie-classic trixie-containerd
+# What 'make bench' measures, where it keeps the figures, and on which engines.
+BENCH ?= .
+BENCH_RESULTS ?=
+BENCH_ENGINES ?= $(ENGINES)
 ENGINE_PACKAGES := ./engine/... ./prune/... ./push/... ./restore/... ./cmd/...
 # Most tests of archives ask no engine: 'make test' runs them, once.
 ARCHIVE_TESTS := RealEngine|CrossKinds
@@ -41,9 +45,20 @@ conformance: ## Run the OCI distribution tests against archprune serve.
 	go test -count=1 -tags conformance -run TestConformance -v ./serve
 
 .PHONY: bench
-bench: ## Measure against docker save on images of real size (root; some minutes).
+bench: ## Measure against what people do without archprune (root; see doc/benchmarks.md).
 	scripts/engine.sh host
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./internal/bench
+	scripts/engine.sh trixie
+	@set -e; results=$(abspath $(BENCH_RESULTS)); results=$${results:-$$(mktemp -d)}; \
+	for engine in $(BENCH_ENGINES); do \
+		ARCHPRUNE_TEST_ENGINE=$$engine BENCH_RESULTS=$$results \
+			go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 120m ./internal/bench; \
+	done; \
+	go run ./internal/bench/tables $$results; \
+	echo "The figures are in $$results: BENCH_RESULTS=$$results goes on from there."
+
+.PHONY: bench-parts
+bench-parts: ## Measure archprune's parts by themselves.
+	go test -run '^$$' -bench . ./archive/... ./selector
 
 .PHONY: lint
 lint: ## Check format, vet, staticcheck and go.mod.

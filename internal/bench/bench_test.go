@@ -1,127 +1,65 @@
-// Package bench measures archprune beside what people do without it, in one
-// run on a private engine, and prints the ratios.
-//
-//	make bench
 package bench
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
-func TestMain(m *testing.M) { enginetest.Main(m) }
-
-// BenchmarkPeers makes the family of ten tags, measures each way of doing each
-// job in turn, and prints the medians.
-func BenchmarkPeers(b *testing.B) {
-	h := newHost(b)
-	defer h.print()
-	h.engine.Reset(b)
-	family := enginetest.Family(10)
-	h.engine.Load(b, family...)
-	for _, img := range family {
-		h.tags = append(h.tags, img.Names[0])
+func TestMain(m *testing.M) {
+	if isCommand() {
+		os.Exit(runCommand())
 	}
-	for range runs() {
-		h.firstSave()
-		h.secondSave()
-		h.restoreBesideSibling()
+	// Images are large, and /tmp lies in memory on many machines.
+	if os.Getenv("TMPDIR") == "" {
+		os.Setenv("TMPDIR", "/var/tmp")
 	}
-	h.large()
+	enginetest.Main(m)
 }
 
 // runs is how often each measurement is taken.
-func runs() int {
-	if n, err := strconv.Atoi(os.Getenv("BENCH_RUNS")); err == nil && n > 0 {
-		return n
+func runs() int { return int(setting("BENCH_RUNS", 5)) }
+
+// scale makes everything smaller.
+func scale() float64 { return setting("BENCH_SCALE", 1) }
+
+func setting(name string, otherwise float64) float64 {
+	v, err := strconv.ParseFloat(os.Getenv(name), 64)
+	if err != nil || v <= 0 {
+		return otherwise
 	}
-	return 3
+	return v
 }
 
-// firstSave archives ten tags of about 460 MB each that share all but 3 to
-// 70 MB, with full verification.
-func (h *host) firstSave() {
-	const job = "save ten tags, verified"
-	all := h.names()
-	h.empty("archive")
-	h.measure(job, "archprune save", "archprune save --progress none "+all)
-	h.bytes(job, "archprune save", "archive")
-	h.measure(job, "docker save (ten) >/dev/null", "docker save "+all+" >/dev/null")
-	h.measure(job, "docker save (ten) | zstd -3", "docker save "+all+" | zstd -q -f -3 -o all.tar.zst")
-	h.bytes(job, "docker save (ten) | zstd -3", "all.tar.zst")
-	h.remove("all.tar.zst")
-	h.empty("loop")
-	h.measure(job, "docker save (each) | zstd -T0", "for t in "+all+"; do docker save $t | zstd -q -f -T0 -o loop/$t.tar.zst; done")
-	h.bytes(job, "docker save (each) | zstd -T0", "loop")
-}
+// bytes and some are a size and a number of things at this run's scale.
+func bytes(n int64) int64 { return int64(float64(n) * scale()) }
+func some(n int) int      { return max(int(float64(n)*scale()), 1) }
 
-func (h *host) secondSave() {
-	h.measure("save again, nothing new", "archprune save", "archprune save --progress none "+h.names())
-}
+const megabyte = 1_000_000
 
-// restoreBesideSibling brings one tag back to an engine that has the others:
-// what its own layer weighs decides, so it is done for two.
-func (h *host) restoreBesideSibling() {
-	for i, own := range map[int]string{1: "10 MB", 3: "25 MB"} {
-		job, tag := "restore one tag, sibling present, own layer "+own, h.tags[i]
-		h.drop(tag)
-		h.measure(job, "archprune restore", "archprune restore --progress none "+tag)
-		h.drop(tag)
-		h.measure(job, "zstd -dc | docker load", "zstd -q -dc loop/"+tag+".tar.zst | docker load -q")
-	}
-}
-
-// large shows that memory does not grow with the image.
-func (h *host) large() {
-	const job = "one image of 4 GB: memory"
-	h.engine.Reset(h.b)
-	h.engine.Load(h.b, enginetest.Image{Names: []string{"large:1"}, Layers: []enginetest.Layer{enginetest.Content(99, 4<<30)}})
-	h.empty("archive")
-	h.measure(job, "archprune save", "archprune save --progress none large:1")
-	h.measure(job, "archprune verify", "archprune verify --progress none")
-	h.drop("large:1")
-	h.measure(job, "archprune restore", "archprune restore --progress none large:1")
-}
-
-func (h *host) empty(name string) {
-	h.remove(name)
-	if err := os.MkdirAll(filepath.Join(h.dir, name), 0o700); err != nil {
-		h.b.Fatal(err)
+// BenchmarkFamilies does each job on ten releases of one application, and on
+// thirty as a build host has them.
+func BenchmarkFamilies(b *testing.B) {
+	h := newHost(b)
+	for _, f := range []*family{tenTags(), buildHost()} {
+		b.Run(f.name, func(b *testing.B) {
+			jobs := []struct {
+				name string
+				do   func(*host, *family)
+			}{
+				{"FirstSave", (*host).firstSave},
+				{"OneNewTag", (*host).oneNewTag},
+				{"NothingNew", (*host).nothingNew},
+				{"RestoreBeside", (*host).restoreBeside},
+				{"RestoreCold", (*host).restoreCold},
+				{"Export", (*host).export},
+				{"Verify", (*host).verify},
+			}
+			for _, job := range jobs {
+				b.Run(job.name, func(b *testing.B) { job.do(h.in(b), f) })
+			}
+		})
 	}
 }
-
-func (h *host) remove(name string) {
-	if err := os.RemoveAll(filepath.Join(h.dir, name)); err != nil {
-		h.b.Fatal(err)
-	}
-}
-
-// bytes notes the size of what a way of saving has left.
-func (h *host) bytes(job, way, name string) {
-	var total int64
-	err := filepath.Walk(filepath.Join(h.dir, name), func(_ string, info os.FileInfo, err error) error {
-		if err == nil && info.Mode().IsRegular() {
-			total += info.Size()
-		}
-		return err
-	})
-	if err != nil {
-		h.b.Fatal(err)
-	}
-	h.row(job, way).stored = total
-}
-
-func (h *host) names() string {
-	s := ""
-	for _, t := range h.tags {
-		s += t + " "
-	}
-	return s
-}
-
-func (h *host) String() string { return fmt.Sprintf("%s %s", h.engine.Kind, h.engine.Version) }

@@ -1,113 +1,158 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"syscall"
+	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
-	"github.com/docker/go-units"
 
+	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/bench/figures"
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // host is a machine with an engine, a working folder and the commands.
 type host struct {
-	b      *testing.B
-	engine *enginetest.Engine
-	dir    string
-	tags   []string
-	rows   []*row
+	b       *testing.B
+	engine  *enginetest.Engine
+	dir     string
+	results string
+	setting figures.Setting
+
+	registry *registrytest.Registry
+	state    *state
 }
 
-// row is one way of doing one job.
-type row struct {
-	job, way  string
-	wall, cpu []time.Duration
-	memory    int64 // peak of any process of it, bytes
-	stored    int64
+// state is what jobs leave for the next ones.
+type state struct {
+	holds string          // the images that the engine has
+	ran   map[string]bool // what need not run again
 }
 
+// newHost starts an engine for the benchmark and builds archprune. Figures go
+// to a folder of this run alone unless BENCH_RESULTS names one.
 func newHost(b *testing.B) *host {
-	h := &host{b: b, engine: enginetest.Shared(b), dir: b.TempDir()}
+	e := enginetest.Shared(b)
+	h := &host{b: b, engine: e, dir: workDir(b, e), results: os.Getenv("BENCH_RESULTS"),
+		registry: registrytest.Start(b, registrytest.Options{}), state: &state{ran: map[string]bool{}}}
+	if h.results == "" {
+		h.results = b.TempDir()
+		b.Cleanup(h.print)
+	}
 	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(h.dir, "bin")+"/", "../../cmd/archprune")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("building archprune: %v\n%s", err, out)
 	}
+	version, err := exec.Command(filepath.Join(h.dir, "bin", "archprune"), "version").Output()
+	if err != nil {
+		b.Fatalf("archprune version: %v", err)
+	}
+	h.setting = figures.Setting{Engine: e.Kind, About: about(e), Machine: machine(h.dir), Program: strings.TrimSpace(string(version))}
 	return h
 }
 
-func (h *host) row(job, way string) *row {
-	for _, r := range h.rows {
-		if r.job == job && r.way == way {
-			return r
-		}
+// workDir is a folder in the engine's, so that it goes with it.
+func workDir(b *testing.B, e *enginetest.Engine) string {
+	dir, err := os.MkdirTemp(e.Dir, "bench-")
+	if err != nil {
+		b.Fatal(err)
 	}
-	r := &row{job: job, way: way}
-	h.rows = append(h.rows, r)
-	return r
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
-// measure runs a shell command and notes what it took.
-func (h *host) measure(job, way, command string) {
-	h.b.Helper()
-	cmd := exec.Command("bash", "-o", "pipefail", "-ec", command)
-	cmd.Dir = h.dir
-	cmd.Env = append(os.Environ(), h.engine.Env()...)
-	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(h.dir, "bin")+":"+os.Getenv("PATH"),
-		"ARCHPRUNE_ARCHIVE="+filepath.Join(h.dir, "archive"))
-	start := time.Now()
-	out, err := cmd.CombinedOutput()
-	wall := time.Since(start)
+func about(e *enginetest.Engine) string {
+	store := "overlay2"
+	if e.Store == engine.Containerd {
+		store = "containerd image store"
+	}
+	return fmt.Sprintf("Docker %s, %s", e.Version, store)
+}
+
+// in is the host for a part of a benchmark.
+func (h *host) in(b *testing.B) *host {
+	part := *h
+	part.b = b
+	return &part
+}
+
+func (h *host) print() {
+	all, err := figures.ReadAll(h.results)
+	if err == nil {
+		fmt.Println()
+		err = figures.Print(os.Stdout, all)
+	}
 	if err != nil {
+		h.b.Error(err)
+	}
+}
+
+// engineCPU is the processor time of the engine and the registry so far.
+func (h *host) engineCPU() (total time.Duration) {
+	h.b.Helper()
+	for _, pid := range []int{h.engine.PID(), h.registry.PID()} {
+		took, err := treeCPU(pid)
+		if err != nil {
+			h.b.Fatal(err)
+		}
+		total += took
+	}
+	return total
+}
+
+// path is a name in the working folder.
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+// emptied returns what empties a folder.
+func (h *host) emptied(name string) func() {
+	return func() {
+		h.remove(name)
+		if err := os.MkdirAll(h.path(name), 0o700); err != nil {
+			h.b.Fatal(err)
+		}
+	}
+}
+
+func (h *host) remove(names ...string) {
+	for _, name := range names {
+		if err := os.RemoveAll(h.path(name)); err != nil {
+			h.b.Fatal(err)
+		}
+	}
+}
+
+// run runs a command that is not measured.
+func (h *host) run(command string) {
+	h.b.Helper()
+	if _, out, err := h.take(command); err != nil {
 		h.b.Fatalf("%s: %v\n%s", command, err, out)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	r := h.row(job, way)
-	r.wall = append(r.wall, wall)
-	r.cpu = append(r.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-	r.memory = max(r.memory, usage.Maxrss*1024)
-	fmt.Fprintf(os.Stderr, "%-34s %-32s %6.2fs\n", job, way, wall.Seconds())
 }
 
-// drop removes a tag from the engine, unmeasured.
-func (h *host) drop(tag string) {
+// once runs a command that is not measured, unless it was run on this host.
+func (h *host) once(command string) {
 	h.b.Helper()
-	if _, err := h.engine.API().ImageRemove(context.Background(), tag, image.RemoveOptions{PruneChildren: true}); err != nil {
-		h.b.Fatal(err)
+	if !h.state.ran[command] {
+		h.run(command)
+		h.state.ran[command] = true
 	}
 }
 
-// print writes one table: medians, and the ratio to archprune's first row of
-// the same job.
-func (h *host) print() {
-	fmt.Printf("\n%s, medians of %d\n", h, runs())
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "JOB\tWAY\tWALL\tRATIO\tCPU\tPEAK MEMORY\tSTORED")
-	ours := map[string]time.Duration{}
-	for _, r := range h.rows {
-		if _, ok := ours[r.job]; !ok {
-			ours[r.job] = median(r.wall)
+// gone removes an image from the engine with all that it is called by.
+func (h *host) gone(names ...string) {
+	h.b.Helper()
+	for _, name := range names {
+		opts := image.RemoveOptions{Force: true, PruneChildren: true}
+		if _, err := h.engine.API().ImageRemove(context.Background(), name, opts); err != nil && !errdefs.IsNotFound(err) {
+			h.b.Fatal(err)
 		}
-		stored := "-"
-		if r.stored > 0 {
-			stored = units.HumanSize(float64(r.stored))
-		}
-		fmt.Fprintf(w, "%s\t%s\t%.2fs\t%.2f\t%.2fs\t%s\t%s\n", r.job, r.way, median(r.wall).Seconds(),
-			float64(median(r.wall))/float64(ours[r.job]), median(r.cpu).Seconds(), units.BytesSize(float64(r.memory)), stored)
 	}
-	w.Flush()
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.SortedFunc(slices.Values(d), cmp.Compare)
-	return d[len(d)/2]
 }
