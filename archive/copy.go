@@ -144,7 +144,7 @@ func (c *copying) finish(ctx context.Context, e Entry) error {
 	if err := c.to.Check(ctx, e.Record, nil); err != nil {
 		return err
 	}
-	return c.to.durableRecord(ctx, e.Record)
+	return c.to.Confirm(ctx, e.Record)
 }
 
 // blobs copies what the destination lacks. What it has nobody clears away from

@@ -133,9 +133,9 @@ func configDiffIDs(config []byte) ([]digest.Digest, error) {
 	return c.RootFS.DiffIDs, nil
 }
 
-// durableRecord reads the record again, and makes sure that it and its blobs
-// are there to stay, whoever wrote them, and that nobody has forgotten it.
-func (a *Archive) durableRecord(ctx context.Context, r *Record) error {
+// Confirm reads the record again, and makes sure that it and its blobs are there
+// to stay, whoever wrote them, and that nobody has forgotten it.
+func (a *Archive) Confirm(ctx context.Context, r *Record) error {
 	if _, err := a.readRecord(ctx, r.name); err != nil {
 		return fmt.Errorf("reading record %s back: %w", r.name, err)
 	}

@@ -215,7 +215,7 @@ func (a *Archive) Verify(ctx context.Context, r *Record, img engine.Image, store
 	if err := a.Check(ctx, r, nil); err != nil {
 		return Receipt{}, err
 	}
-	if err := a.durableRecord(ctx, r); err != nil {
+	if err := a.Confirm(ctx, r); err != nil {
 		return Receipt{}, err
 	}
 	return Receipt{image: img.ID, store: store, diffIDs: slices.Clone(img.DiffIDs),

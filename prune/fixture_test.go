@@ -272,6 +272,8 @@ type faulty struct {
 	rename  func() error
 	ingest  func(ctx context.Context)
 	verify  func(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error)
+	recheck func(ctx context.Context, r *archive.Record) error
+	confirm func(ctx context.Context, r *archive.Record) error
 }
 
 var errMadeUp = errors.New("made up by the test")
@@ -295,6 +297,20 @@ func (f *faulty) Ingest(ctx context.Context, body io.Reader, images []engine.Ima
 		f.ingest(ctx)
 	}
 	return f.Archive.Ingest(ctx, body, images, info)
+}
+
+func (f *faulty) Recheck(ctx context.Context, r *archive.Record) error {
+	if f.recheck != nil {
+		return f.recheck(ctx, r)
+	}
+	return f.Archive.Recheck(ctx, r)
+}
+
+func (f *faulty) Confirm(ctx context.Context, r *archive.Record) error {
+	if f.confirm != nil {
+		return f.confirm(ctx, r)
+	}
+	return f.Archive.Confirm(ctx, r)
 }
 
 func (f *faulty) Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error) {

@@ -40,6 +40,8 @@ type Archive interface {
 	Verify(ctx context.Context, r *archive.Record, img engine.Image, store engine.StoreKind) (archive.Receipt, error)
 	// Recheck reads back what was not proven lately.
 	Recheck(ctx context.Context, r *archive.Record) error
+	// Confirm makes sure that a record and its blobs are there to stay.
+	Confirm(ctx context.Context, r *archive.Record) error
 }
 
 // Options for Run. The zero value archives and removes, and reports nothing on
@@ -328,11 +330,15 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 	return false, r.removeWaiting(ctx, false)
 }
 
-// prove reads a record back. Of one that was there before, and from which no
-// removal follows, what was read lately is believed: it has no receipt.
+// prove reads a record back. Where no removal follows, what was read lately is
+// believed: there is no receipt then.
 func (r *run) prove(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (archive.Receipt, error) {
-	if r.opts.ArchiveOnly && outcome == AlreadyArchived {
-		return archive.Receipt{}, r.arch.Recheck(ctx, record)
+	if r.opts.ArchiveOnly {
+		err := r.arch.Recheck(ctx, record)
+		if err == nil && outcome == Archived {
+			err = r.arch.Confirm(ctx, record)
+		}
+		return archive.Receipt{}, err
 	}
 	return r.arch.Verify(ctx, record, img, r.info.Store)
 }

@@ -79,17 +79,20 @@ func TestArchiveOnlyRemovesNothing(t *testing.T) {
 // What is archived now is proven now, although nothing is removed on its
 // strength yet.
 func TestArchiveOnlyIsProven(t *testing.T) {
-	b := setup(t)
-	id := b.Load(t, sample("one", "demo-api:1"))[0]
-	arch := &faulty{Archive: b.folder}
-	arch.verify = func(context.Context, *archive.Record, engine.Image, engine.StoreKind) (archive.Receipt, error) {
-		return archive.Receipt{}, errMadeUp
+	fail := func(context.Context, *archive.Record) error { return errMadeUp }
+	for name, fault := range map[string]faulty{"reading": {recheck: fail}, "durability": {confirm: fail}} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			id := b.Load(t, sample("one", "demo-api:1"))[0]
+			arch := fault
+			arch.Archive = b.folder
+			report := b.runOn(t, b.client, &arch, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+			if res := wantOutcome(t, report, "demo-api:1", prune.Stayed); !errors.Is(res.Err, errMadeUp) || res.Record != nil {
+				t.Errorf("result = %v, record %v; want %v and no record", res.Err, res.Record, errMadeUp)
+			}
+			b.wantNames(t, id, "demo-api:1")
+		})
 	}
-	report := b.runOn(t, b.client, arch, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
-	if res := wantOutcome(t, report, "demo-api:1", prune.Stayed); !errors.Is(res.Err, errMadeUp) || res.Record != nil {
-		t.Errorf("result = %v, record %v; want %v and no record", res.Err, res.Record, errMadeUp)
-	}
-	b.wantNames(t, id, "demo-api:1")
 }
 
 // A restore gives all names of a record, so the newest record of an image must
