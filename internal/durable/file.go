@@ -91,7 +91,11 @@ func (p *Pending) CommitNew(final string) error {
 	if err := p.Seal(); err != nil {
 		return errors.Join(err, p.Cancel())
 	}
-	return errors.Join(p.fsys.Link(p.temp, final), p.Cancel())
+	if err := MoveNew(p.fsys, p.temp, final); err != nil {
+		return errors.Join(err, p.Cancel())
+	}
+	p.done = true
+	return nil
 }
 
 // Cancel drops the file.

@@ -96,6 +96,27 @@ func (OS) SyncDir(name string) error {
 	return nil
 }
 
+// MoveNew gives a file another name that must not exist yet; it fails with
+// [fs.ErrExist] where it does. Some network file systems have no hard links:
+// there who gives the name in the same instant may lose it again.
+func MoveNew(fsys FS, oldname, newname string) error {
+	err := fsys.Link(oldname, newname)
+	if err == nil {
+		return fsys.Remove(oldname)
+	}
+	if !unsupported(err) && !errors.Is(err, syscall.EPERM) {
+		return err
+	}
+	_, err = os.Lstat(newname)
+	switch {
+	case err == nil:
+		return &fs.PathError{Op: "rename", Path: newname, Err: fs.ErrExist}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return fsys.Rename(oldname, newname)
+}
+
 func unsupported(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, errors.ErrUnsupported)
 }
