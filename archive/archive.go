@@ -31,6 +31,9 @@ type Options struct {
 	FS            durable.FS // of a folder; nil is the operating system's
 	GroupReadable bool       // a folder's files may be read by its group
 
+	Purpose   string        // of this process, for others that look who is at work; may be empty
+	LeaseTerm time.Duration // after which others take it for dead when it is not heard of; 0 is ten minutes
+
 	// HeadOnly has [Archive.Check] believe a remote storage that says that it
 	// has a blob of the right size, instead of reading it back. Records say so.
 	HeadOnly bool
@@ -75,6 +78,36 @@ func (a *Archive) Prepare(ctx context.Context) error {
 		return err
 	}
 	return a.store.Refresh(ctx, a.view)
+}
+
+// Leased returns a context that ends earlier than ctx where this process must
+// not go on writing: its cause then wraps [ErrLeaseLost].
+func (a *Archive) Leased(ctx context.Context) (context.Context, error) {
+	shared, ok := a.store.(Shared)
+	if !ok {
+		return ctx, nil
+	}
+	lease, err := shared.Lease()
+	if err != nil {
+		return ctx, err
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	context.AfterFunc(lease, func() {
+		if cause := context.Cause(lease); errors.Is(cause, ErrLeaseLost) {
+			end(cause)
+		}
+	})
+	return ctx, nil
+}
+
+// Renew makes sure that what this process has seen of the archive still counts:
+// that it was not away so long that others have gone on without it. Nothing may
+// leave an engine before.
+func (a *Archive) Renew(ctx context.Context) error {
+	if l, ok := a.store.(Shared); ok {
+		return l.Renew(ctx)
+	}
+	return nil
 }
 
 // Close ends this process's writing and removes its temporary files. The error

@@ -24,6 +24,7 @@ type Collected struct {
 	Blobs   int              // blobs that are gone
 	Freed   int64            // bytes that they took in the storage, as it measured; of a plan their sizes added up
 	Young   []retention.Blob // needed by nothing either, but too young to go
+	Others  []Session        // at work meanwhile: what they may need stays
 
 	// Elsewhere means that the storage frees space by itself, or by means of
 	// its own, such as a registry's garbage collection.
@@ -47,11 +48,16 @@ func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, er
 	if t.Now.After(now) {
 		t.Now = now
 	}
+	others, err := a.sessions(ctx)
+	if err != nil {
+		return Collected{}, err
+	}
+	t.Busy = a.busy(others)
 	s, err := a.survey(ctx, t)
 	if err != nil {
 		return Collected{}, err
 	}
-	done := Collected{Waiting: s.waiting, Elsewhere: a.freesElsewhere()}
+	done := Collected{Waiting: s.waiting, Elsewhere: a.freesElsewhere(), Others: others}
 	own := a.ownFiles(ctx, s.purge)
 	done.Purged, err = a.purge(ctx, s.purge)
 	for _, r := range done.Purged {
@@ -66,6 +72,29 @@ func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, er
 	done.Young = s.found.Young
 	err = a.removeBlobs(ctx, s, t, &done)
 	return done, errors.Join(err, a.clearMarks(ctx, s.stale))
+}
+
+// sessions are the other processes at work, where the storage can tell.
+func (a *Archive) sessions(ctx context.Context) ([]Session, error) {
+	if shared, ok := a.store.(Shared); ok {
+		return shared.Sessions(ctx)
+	}
+	return nil, nil
+}
+
+// busy is since when others have been at work. A process that finds a blob which
+// it needs touches it: so what was not touched since it began it does not need.
+// Of files that belong to one record each there is no such sign: there anything
+// may be needed.
+func (a *Archive) busy(others []Session) time.Time {
+	if len(others) == 0 {
+		return time.Time{}
+	}
+	first := slices.MinFunc(others, func(a, b Session) int { return a.Began.Compare(b.Began) }).Began
+	if _, own := a.store.(SelfContained); own || first.IsZero() {
+		return time.Unix(1, 0)
+	}
+	return first
 }
 
 // Collectable is what Collect would do. It writes nothing.
@@ -231,23 +260,23 @@ func (a *Archive) purge(ctx context.Context, records []*Record) ([]*Record, erro
 	})
 	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Record == nil })
 	ctx = context.WithoutCancel(ctx) // what was begun is ended
-	gone, err := a.putBackRemembered(ctx, entries)
+	gone, err := a.putBackNeeded(ctx, entries)
 	// The marks stay for a while, with a new time: another collector that is
 	// at the same records would take a missing mark for a record brought back.
 	_, marking := a.mark(ctx, Forgotten, gone)
 	return gone, errors.Join(failed, err, marking)
 }
 
-// putBackRemembered writes those records again that are no more forgotten, as
-// long as they have their blobs, or all where that can't be told. It returns
-// the others.
-func (a *Archive) putBackRemembered(ctx context.Context, entries []Entry) ([]*Record, error) {
-	marks, err := a.store.Marks(ctx)
-	still := forgotten(marks)
+// putBackNeeded writes those records again that are no more forgotten, as long
+// as they have their blobs, and all where that can't be told, or where their
+// blobs go with them and somebody may have begun to use these. It returns the
+// others.
+func (a *Archive) putBackNeeded(ctx context.Context, entries []Entry) ([]*Record, error) {
+	still, inUse, err := a.lookAgain(ctx)
 	var back []Entry
 	var gone []*Record
 	for _, e := range entries {
-		if _, ok := still[e.Record.name]; err == nil && (ok || !a.Holds(ctx, e.Record)) {
+		if _, ok := still[e.Record.name]; err == nil && !inUse && (ok || !a.Holds(ctx, e.Record)) {
 			gone = append(gone, e.Record)
 		} else {
 			back = append(back, e)
@@ -257,6 +286,23 @@ func (a *Archive) putBackRemembered(ctx context.Context, entries []Entry) ([]*Re
 		err = errors.Join(append(a.store.WriteRecords(ctx, back), err)...)
 	}
 	return gone, err
+}
+
+// lookAgain returns the marks of what is forgotten, and whether somebody is at
+// work who may use what goes with a record.
+func (a *Archive) lookAgain(ctx context.Context) (still map[string]Mark, inUse bool, err error) {
+	if _, err := a.now(ctx); err != nil { // so that what others noted is seen
+		return nil, false, err
+	}
+	if _, own := a.store.(SelfContained); own {
+		others, err := a.sessions(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		inUse = len(others) > 0
+	}
+	marks, err := a.store.Marks(ctx)
+	return forgotten(marks), inUse, err
 }
 
 // removeBlobs removes what nothing needs. It counts in done what it did.

@@ -430,11 +430,7 @@ func TestRemovalIsInterrupted(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		f, old, _, _ := two(t)
 		d := old.Contents[0].Layers[1].Stored.Digest
-		host, err := os.Hostname()
-		if err != nil {
-			t.Fatal(err)
-		}
-		dead := filepath.Join(f.Location(), "archprune/tmp", host+"-DEAD")
+		dead := filepath.Join(f.Location(), "archprune/tmp", archive.DeadRun(t))
 		if err := errors.Join(os.Mkdir(dead, 0o700), os.Rename(blobFile(f, d), filepath.Join(dead, d.Encoded()))); err != nil {
 			t.Fatal(err)
 		}

@@ -57,6 +57,7 @@ func openFolder(path string, opts Options) (*folder, error) {
 func newFolder(l *local) *folder {
 	f := &folder{local: l, safeBlobs: newDurableFiles(), safeRecords: newDurableFiles()}
 	l.rescue = f.putBackAll
+	l.listed = append(l.listed, recordsDir)
 	return f
 }
 

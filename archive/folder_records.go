@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -186,6 +185,10 @@ func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
 // sweepSignatures removes signatures whose record was never written, because
 // the run was killed in between. Those of another host may be in between now.
 func (f *folder) sweepSignatures() error {
+	s, err := f.writing()
+	if err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(f.join(recordsDir))
 	if err != nil {
 		return err
@@ -199,7 +202,7 @@ func (f *folder) sweepSignatures() error {
 			continue
 		}
 		info, err := e.Info()
-		if err != nil || time.Since(info.ModTime()) < strandedAfter {
+		if err != nil || s.lease.now().Sub(info.ModTime()) < strandedAfter {
 			continue
 		}
 		if err := f.fsys.Remove(f.signaturePath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

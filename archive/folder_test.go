@@ -58,11 +58,7 @@ func TestArchiveIsPrivate(t *testing.T) {
 
 func TestTemporaryFilesOfDeadRunsGo(t *testing.T) {
 	f := newFolder(t)
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := filepath.Join(f.Location(), "archprune/tmp", host+"-DEAD")
+	dead := filepath.Join(f.Location(), "archprune/tmp", archive.DeadRun(t))
 	foreign := filepath.Join(f.Location(), "archprune/tmp", "elsewhere-RUN")
 	old := filepath.Join(f.Location(), "archprune/tmp", "elsewhere-OLD")
 	for _, dir := range []string{dead, foreign, old} {

@@ -72,6 +72,9 @@ func (a *Archive) Remember(ctx context.Context, records []*Record) error {
 // set or taken away, it is right: whoever purges a record looks at its marks
 // again when it is out of reach, and puts it back where they have changed.
 func (a *Archive) present(ctx context.Context, records []*Record) error {
+	if _, err := a.now(ctx); err != nil { // so that what others did is seen
+		return err
+	}
 	var gone []error
 	for _, r := range records {
 		_, err := a.readRecord(ctx, r.name)
@@ -137,7 +140,9 @@ func each(ctx context.Context, n int, do func(context.Context, int) error) error
 // now is the present time by the storage's clock, or by this host's where the
 // storage has none.
 func (a *Archive) now(ctx context.Context) (time.Time, error) {
-	c, ok := a.store.(Collector)
+	c, ok := a.store.(interface {
+		Now(context.Context) (time.Time, error)
+	})
 	if !ok {
 		return time.Now(), nil
 	}

@@ -128,6 +128,9 @@ func TestPinIsStronger(t *testing.T) {
 func TestRememberTellsWhatIsGone(t *testing.T) {
 	f, old, _, _ := two(t)
 	mustForget(t, f, old)
+	if err := f.Close(); err != nil { // while somebody is at work nothing goes that was forgotten since
+		t.Fatal(err)
+	}
 	if got, err := reopen(t, f).Collect(t.Context(), retention.Terms{}); err != nil || len(got.Purged) != 1 {
 		t.Fatalf("Collect without grace = %+v, %v", got, err)
 	}

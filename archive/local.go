@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -12,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/archprune/archprune/internal/durable"
 )
@@ -33,9 +36,16 @@ type local struct {
 	path  string // absolute
 	owned string // name of archprune's own folder
 	id    string
-	fsys  durable.FS
+	fsys  durable.FS // writes nothing without a lease
+	disk  durable.FS
 	modes modes
 
+	purpose   string
+	leaseTerm time.Duration
+	lease     atomic.Pointer[lease] // of the session, or of the last one if it was lost
+
+	// listed are the folders, in the archive, where others put files.
+	listed []string
 	// rescue puts back what lies in a session's folder and must not go with it.
 	rescue func(dir string) error
 
@@ -51,10 +61,13 @@ type format struct {
 
 // newLocal describes an archive that is to be made.
 func newLocal(path, owned string, opts Options) *local {
-	l := &local{path: path, owned: owned, fsys: opts.FS, modes: private, rescue: func(string) error { return nil }}
-	if l.fsys == nil {
-		l.fsys = durable.OS{}
+	l := &local{path: path, owned: owned, disk: opts.FS, modes: private, purpose: opts.Purpose,
+		leaseTerm: cmp.Or(opts.LeaseTerm, leaseTerm), rescue: func(string) error { return nil }}
+	if l.disk == nil {
+		l.disk = durable.OS{}
 	}
+	l.fsys = leasedFS{l.disk, l}
+	l.listed = []string{l.own(marksDir), l.own(tmpDir)}
 	if opts.GroupReadable {
 		l.modes = groupReadable
 	}
@@ -165,7 +178,7 @@ func (l *local) Close() error {
 	}
 	s := l.session
 	l.session = nil
-	return errors.Join(l.clear(s.dir), s.lock.Close())
+	return l.end(s)
 }
 
 func (l *local) join(name string) string { return filepath.Join(l.path, name) }

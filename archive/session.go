@@ -2,31 +2,35 @@ package archive
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/archprune/archprune/internal/durable"
 )
 
-// strandedAfter is how long the temporary files of another host's run are left
-// alone. A run of this host is known to be dead by its lock.
+// strandedAfter is how long is left alone what nobody has a lease on, and what
+// tells nothing of who made it.
 const strandedAfter = 24 * time.Hour
 
-// session is this process's folder for temporary files. It is locked for the
-// life of the process, so that the next run can tell what a killed one left.
+// session is this process's folder for temporary files. The lease in it tells
+// others that the process is alive; when that is over they clear it away.
 type session struct {
-	fsys durable.FS
-	dir  string
-	mode fs.FileMode
-	lock *flock.Flock
+	fsys  durable.FS
+	dir   string
+	mode  fs.FileMode
+	lease *lease
+
+	catching sync.Mutex
 }
 
 // writing returns the session, which it opens at the first call. It also
@@ -37,60 +41,43 @@ func (l *local) writing() (*session, error) {
 	if l.session != nil {
 		return l.session, nil
 	}
-	if err := l.sweep(); err != nil {
-		return nil, fmt.Errorf("clearing temporary files: %w", err)
-	}
 	s, err := l.newSession()
 	if err != nil {
 		return nil, fmt.Errorf("writing to the archive: %w", err)
+	}
+	if err := l.sweep(s); err != nil {
+		return nil, errors.Join(fmt.Errorf("clearing temporary files: %w", err), l.end(s))
 	}
 	l.session = s
 	return s, nil
 }
 
-// errSwept means that another process took a new session for a dead one.
-var errSwept = errors.New("temporary folder was taken away")
-
-// sessionTries is above the number of processes that may start at once: each
-// sweeps once, and may take a folder that another has made and not locked yet.
-const sessionTries = 100
-
 func (l *local) newSession() (*session, error) {
-	for range sessionTries {
-		s, err := l.trySession()
-		if !errors.Is(err, errSwept) {
-			return s, err
-		}
-	}
-	return nil, errSwept
-}
-
-func (l *local) trySession() (*session, error) {
-	dir := l.sessionDir()
+	l.lease.Store(nil) // of a session that was lost and is closed
+	name := hostName() + "-" + thisProcess().String() + "-" + rand.Text()[:12]
+	dir := filepath.Join(l.join(l.own(tmpDir)), name)
 	if err := l.mkdir(dir); err != nil {
 		return nil, err
 	}
-	lock := flock.New(lockOf(dir), flock.SetPermissions(l.modes.file))
-	if locked, err := lock.TryLock(); err != nil || !locked {
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(errSwept, lock.Close())
-		}
+	lease, err := takeLease(l.disk, leaseOf(dir), l.modes.file, terms{Host: hostName(), Run: name, PID: os.Getpid(),
+		Purpose: l.purpose, Seconds: l.leaseTerm.Seconds()})
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	// Between the folder's making and its locking a sweep of another process
-	// may have come by.
-	if _, err := os.Stat(lockOf(dir)); err != nil {
-		return nil, errors.Join(errSwept, lock.Close())
+	l.lease.Store(lease)
+	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lease: lease}, nil
+}
+
+// end gives up a session. Without a lease its folder is others' business.
+func (l *local) end(s *session) error {
+	lost := s.lease.held()
+	s.lease.close()
+	if lost != nil {
+		return nil
 	}
-	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lock: lock}, nil
+	l.lease.Store(nil)
+	return l.empty(s.dir)
 }
-
-// sessionDir is a new name for a session's folder.
-func (l *local) sessionDir() string {
-	return filepath.Join(l.path, l.own(tmpDir), hostName()+"-"+rand.Text())
-}
-
-func lockOf(dir string) string { return filepath.Join(dir, "lock") }
 
 // pending opens a new temporary file.
 func (s *session) pending() (*durable.Pending, error) {
@@ -99,57 +86,166 @@ func (s *session) pending() (*durable.Pending, error) {
 
 func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
 
-// sweep removes the temporary files of runs that are no more.
-func (l *local) sweep() error {
-	entries, err := os.ReadDir(l.join(l.own(tmpDir)))
+// sweep removes what runs that are no more have left.
+func (l *local) sweep(s *session) error {
+	now := s.lease.now()
+	entries, err := os.ReadDir(filepath.Dir(s.dir))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := l.removeStranded(filepath.Join(l.join(l.own(tmpDir)), e.Name()), e); err != nil {
+		dir := filepath.Join(filepath.Dir(s.dir), e.Name())
+		if dir == s.dir || !l.stranded(dir, e, now) {
+			continue
+		}
+		if err := l.clear(s, dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeStranded removes what a dead run left. While it does so it holds that
-// run's lock, so that nobody can start there.
-func (l *local) removeStranded(name string, e fs.DirEntry) error {
-	host, _, ok := cutLast(e.Name(), "-")
-	if !ok || !e.IsDir() || host != hostName() {
-		if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < strandedAfter {
-			return nil
-		}
-		return l.clear(name)
+// stranded reports whether nobody is at work any more on something in the
+// folder of temporary files. In doubt somebody is.
+func (l *local) stranded(name string, e fs.DirEntry, now time.Time) bool {
+	if !e.IsDir() {
+		info, err := e.Info()
+		return err == nil && now.Sub(info.ModTime()) > strandedAfter
 	}
-	lock := flock.New(lockOf(name), flock.SetPermissions(l.modes.file))
-	defer lock.Close()
-	if free, err := lock.TryLock(); err != nil || !free {
-		return nil
-	}
-	return l.clear(name)
+	found, err := lookAt(name)
+	return err == nil && found.ended(now)
 }
 
-// clear removes a session's folder, but not what lies there only until it is
-// settled that it may go. It gives the folder another name first: else a
-// process that begins, or looks for what dead runs left, makes its lock there
-// while it is being removed.
-func (l *local) clear(dir string) error {
-	away := l.sessionDir()
-	if err := os.Rename(dir, away); err != nil {
+// clear removes a dead session's folder, but not what lies there only until it
+// is settled that it may go. It makes the folder part of its own first: that
+// takes the lease away, and succeeds for one process alone.
+func (l *local) clear(s *session, dir string) error {
+	own := filepath.Join(s.dir, filepath.Base(dir))
+	if err := os.Rename(dir, own); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // another process is at it
 		}
 		return err
 	}
-	if err := l.rescue(away); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+	return l.empty(own)
+}
+
+// empty removes a session's folder that is nobody else's by now.
+func (l *local) empty(dir string) error {
+	for _, listed := range l.listed {
+		if err := os.Remove(l.scratch(listed, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := l.rescue(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
-	if err := os.RemoveAll(away); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
-	return nil // where it is not empty, another process has begun to clear it
+	return nil // a network file system keeps what somebody has open
+}
+
+// catchUp makes sure that what other hosts have done so far is seen. A network
+// file system shows a folder as it was a while ago, until this host changes
+// something in it.
+func (l *local) catchUp(s *session) error {
+	s.catching.Lock()
+	defer s.catching.Unlock()
+	for _, listed := range l.listed {
+		name := l.scratch(listed, s.dir)
+		file, err := l.fsys.Create(name, l.modes.file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // nothing was ever put there
+		case err == nil:
+			err = file.Close()
+		case errors.Is(err, fs.ErrExist): // it could not be removed last time
+			err = nil
+		}
+		if err := errors.Join(err, l.fsys.Remove(name)); err != nil {
+			return fmt.Errorf("looking what others did: %w", err)
+		}
+	}
+	return nil
+}
+
+func (l *local) scratch(listed, session string) string {
+	return filepath.Join(l.join(listed), "."+filepath.Base(session))
+}
+
+// Session is a process at work on an archive.
+type Session struct {
+	Host    string
+	Purpose string    // such as a command's name; may be empty
+	Began   time.Time // by the storage's clock; zero where it does not tell
+}
+
+// other is what a session's folder tells of its process.
+type other struct {
+	Session
+	process process
+	renewed time.Time // by the storage's clock
+	term    time.Duration
+}
+
+// lookAt reads what a session's folder tells. The error wraps [fs.ErrNotExist]
+// where the folder is gone.
+func lookAt(dir string) (other, error) {
+	o := other{term: leaseTerm}
+	host, _, _ := cutLast(filepath.Base(dir), "-")
+	host, ident, ok := cutLast(host, "-")
+	if ok {
+		o.Host = host
+		o.process, _ = parseProcess(ident)
+	}
+	data, err := os.ReadFile(leaseOf(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err := os.Stat(dir) // it is being made, or was when it was left
+		if err == nil {
+			o.renewed = info.ModTime()
+		}
+		return o, err
+	}
+	if err == nil {
+		o.renewed, err = modified(leaseOf(dir))
+	}
+	if err != nil {
+		return o, err
+	}
+	if len(data) == 0 {
+		o.Began = o.renewed // it is being made
+		return o, nil
+	}
+	var t terms
+	if err := json.Unmarshal(data, &t); err == nil && t.Seconds > 0 {
+		o.Session, o.term = Session{t.Host, t.Purpose, t.Began}, time.Duration(t.Seconds*float64(time.Second))
+	}
+	return o, nil
+}
+
+// ended reports whether the process is no more, or has no lease any more.
+func (o other) ended(now time.Time) bool {
+	return o.process.ended() || now.Sub(o.renewed) > o.term
+}
+
+// elsewhere finds a blob in the folder of a session, or of a dead one that is
+// being cleared away.
+func (l *local) elsewhere(d digest.Digest) (path string, size int64, err error) {
+	tmp := l.join(l.own(tmpDir))
+	for _, pattern := range []string{"*/", "*/*/"} {
+		found, err := fs.Glob(os.DirFS(tmp), pattern+d.Encoded())
+		if err != nil {
+			return "", 0, err
+		}
+		for _, name := range found {
+			path := filepath.Join(tmp, name)
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				return path, info.Size(), nil
+			}
+		}
+	}
+	return "", 0, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -157,18 +253,4 @@ func cutLast(s, sep string) (before, after string, found bool) {
 		return s[:i], s[i+len(sep):], true
 	}
 	return s, "", false
-}
-
-// hostName is the host's name in a form that may stand in a file name.
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "host"
-	}
-	return strings.Map(func(r rune) rune {
-		if r == filepath.Separator || r == 0 {
-			return '_'
-		}
-		return r
-	}, name)
 }

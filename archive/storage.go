@@ -71,7 +71,8 @@ type Storage interface {
 // Collector is a storage that frees space itself. What is not one, such as a
 // registry, has its own way to do it.
 type Collector interface {
-	// Now is the present time by the clock that BlobInfo.Used is of.
+	// Now is the present time by the clock that BlobInfo.Used is of. What others
+	// did before is seen after it.
 	Now(ctx context.Context) (time.Time, error)
 	// Blobs lists every blob.
 	Blobs(ctx context.Context) ([]BlobInfo, error)
@@ -102,7 +103,7 @@ type BlobInfo struct {
 	Digest  digest.Digest
 	Size    int64     // bytes
 	Used    time.Time // when it was written or touched last, by the storage's clock; zero where unknown
-	Written time.Time // when its content was written, the same for each host; zero where unknown
+	Written time.Time // tells one writing of its content from another, the same for each host; zero where unknown
 	Version string    // changes when somebody writes the blob again; empty where that can't be seen
 }
 

@@ -84,6 +84,7 @@ func OpenTarballs(path string, opts Options) (*Archive, error) {
 
 func newTardir(l *local, opts Options) *Archive {
 	l.rescue = func(dir string) error { return rescueTarballs(l, dir) }
+	l.listed = append(l.listed, ".")
 	t := &tardir{local: l, removed: map[string][]*tarball{}, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
 		staged: map[digest.Digest]int64{}}
 	t.list()

@@ -118,22 +118,6 @@ func (t *tardir) openStaged(d digest.Digest) (*os.File, error) {
 	return os.Open(s.staged(d))
 }
 
-// elsewhere finds a blob that waits for another run's tarball.
-func (t *tardir) elsewhere(d digest.Digest) (path string, size int64, err error) {
-	tmp := t.join(t.own(tmpDir))
-	runs, err := os.ReadDir(tmp)
-	if err != nil {
-		return "", 0, err
-	}
-	for _, run := range runs {
-		path := filepath.Join(tmp, run.Name(), d.Encoded())
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, info.Size(), nil
-		}
-	}
-	return "", 0, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
-}
-
 // adopt makes a blob that waits for another run's tarball wait for one of this
 // run too.
 func (t *tardir) adopt(ctx context.Context, d digest.Digest) error {

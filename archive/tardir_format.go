@@ -279,4 +279,6 @@ func namedRecord(file string) (string, bool) {
 }
 
 // fileVersion changes when a file is written again, and not when it is renamed.
-func fileVersion(info fs.FileInfo) string { return blobInfo("", info).Version }
+func fileVersion(info fs.FileInfo) string {
+	return fmt.Sprintf("%s:%d", blobInfo("", info).Version, info.ModTime().Unix())
+}

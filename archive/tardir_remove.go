@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -107,22 +106,14 @@ func (t *tardir) dropRemoved() error {
 // rescueTarballs puts back what a run that was killed had removed: it may not
 // have got as far as to look whether it still should.
 func rescueTarballs(l *local, dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
 		name, ok := strings.CutPrefix(e.Name(), removedPrefix)
-		if !ok {
-			continue
+		if !ok || !e.Type().IsRegular() {
+			return nil
 		}
-		from, to := filepath.Join(dir, e.Name()), l.join(name)
-		if err := l.fsys.Link(from, to); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if err := errors.Join(l.fsys.Remove(from), l.fsys.SyncDir(l.path)); err != nil {
-			return err
-		}
-	}
-	return nil
+		return l.putBack(path, l.join(name))
+	})
 }

@@ -468,10 +468,8 @@ func TestRemovedTarballCanBePutBack(t *testing.T) {
 				if err != nil || len(sessions) != 1 {
 					t.Fatalf("sessions %v, %v", sessions, err)
 				}
-				if err := os.Rename(sessions[0], sessions[0]+"0"); err != nil { // so that Close does not find it
-					t.Fatal(err)
-				}
-				if err := os.Remove(filepath.Join(sessions[0]+"0", "lock")); err != nil {
+				dead := filepath.Join(filepath.Dir(sessions[0]), archive.DeadRun(t)) // so that Close does not find it
+				if err := os.Rename(sessions[0], dead); err != nil {
 					t.Fatal(err)
 				}
 				next := openAgain(t, f)

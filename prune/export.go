@@ -126,7 +126,7 @@ func (r *run) exportAgain(ctx context.Context, img engine.Image) error {
 func (r *run) exportBatch(ctx context.Context, batch []engine.Image, save func() (io.ReadCloser, error)) error {
 	ingested, err := r.export(ctx, batch, save)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if err != nil {
 		ingested = nil

@@ -42,6 +42,9 @@ type Archive interface {
 	Recheck(ctx context.Context, r *archive.Record) error
 	// Confirm makes sure that a record and its blobs are there to stay.
 	Confirm(ctx context.Context, r *archive.Record) error
+	// Renew fails where others may have gone on without this process, so that
+	// what it has seen of the archive no longer counts.
+	Renew(ctx context.Context) error
 }
 
 // Options for Run. The zero value archives and removes, and reports nothing on
@@ -313,8 +316,8 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 	var damaged *archive.DamageError
 	switch {
 	case ctx.Err() != nil:
-		r.stay(img.ID, ctx.Err())
-		return false, ctx.Err()
+		r.stay(img.ID, context.Cause(ctx))
+		return false, context.Cause(ctx)
 	case errors.As(err, &damaged) && r.tryAgain(img.ID):
 		res.Record = nil
 		return true, nil

@@ -98,14 +98,14 @@ func (r *run) note(text string) { r.notes = append(r.notes, text) }
 func (r *run) pushOnce(ctx context.Context, batch []engine.Image) (left []engine.Image, err error) {
 	pusher := r.openPusher(ctx)
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	if pusher == nil {
 		return batch, nil
 	}
 	ingested, err := r.push(ctx, pusher, batch)
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		r.stopPushing(err)

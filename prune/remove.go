@@ -36,12 +36,12 @@ func (r *run) removeWaiting(ctx context.Context, last bool) error {
 		}
 		next := r.waiting[i]
 		r.waiting = slices.Delete(r.waiting, i, i+1)
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		r.remove(ctx, next)
-		if err := ctx.Err(); err != nil && r.results[next.decision.Image.ID].Outcome == Stayed {
-			return err // it is why that image stayed
+		if ctx.Err() != nil && r.results[next.decision.Image.ID].Outcome == Stayed {
+			return context.Cause(ctx) // it is why that image stayed
 		}
 	}
 }
@@ -163,7 +163,10 @@ func (r *run) mayRemove(ctx context.Context, m removal) error {
 	if err != nil {
 		return fmt.Errorf("looking at containers again: %w", err)
 	}
-	return unused(img, containers)
+	if err := unused(img, containers); err != nil {
+		return err
+	}
+	return r.arch.Renew(ctx)
 }
 
 func unchanged(planned, now engine.Image) error {

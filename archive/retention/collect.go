@@ -57,15 +57,24 @@ type Terms struct {
 	// Alone promises that nobody writes to the archive meanwhile: a blob that
 	// no record needs may then go whatever its age.
 	Alone bool
+
+	// Busy is since when other processes have been at work on the archive, by
+	// the storage's clock; zero is that none is. What was written, needed or
+	// forgotten since may be theirs, and stays, whatever else is said here.
+	Busy time.Time
 }
 
 // Cutoff is the time after which a blob must not have been written or needed
 // if it is to go.
 func (t Terms) Cutoff() time.Time {
-	if t.Alone {
-		return t.Now
+	cutoff := t.Now.Add(-time.Nanosecond) // clocks of files move in steps: what is of this one may be new
+	if !t.Alone {
+		cutoff = t.Now.Add(-cmp.Or(t.MinAge, DefaultMinAge) - ClockSlack)
 	}
-	return t.Now.Add(-cmp.Or(t.MinAge, DefaultMinAge) - ClockSlack)
+	if !t.Busy.IsZero() && !cutoff.Before(t.Busy) {
+		return t.Busy.Add(-time.Nanosecond)
+	}
+	return cutoff
 }
 
 // Validate reports times that make no sense. The error wraps [ErrUsage].
@@ -139,6 +148,9 @@ func Collect(s Stock, t Terms) (Collection, error) {
 func (s Stock) mayPurge(f Forgotten, t Terms) bool {
 	if _, live := s.Live[f.Name]; live {
 		return false
+	}
+	if !t.Busy.IsZero() && !f.At.Before(t.Busy) {
+		return false // who is at work may have read it before
 	}
 	return t.Grace == 0 || over(f.At, t.Grace, t.Now)
 }

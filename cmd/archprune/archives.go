@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -152,6 +153,16 @@ func (a *app) writeArchiveAt(c *cli.Context, value string) (*archive.Archive, er
 	}
 	f, err := a.create(c, at)
 	return f, elsewhere(err)
+}
+
+// prepare makes an archive ready for writing. The context that it returns ends
+// with ctx, and when others may take this process for dead.
+func prepare(ctx context.Context, f *archive.Archive) (context.Context, error) {
+	if err := f.Prepare(ctx); err != nil {
+		return ctx, elsewhere(err)
+	}
+	leased, err := f.Leased(ctx)
+	return leased, elsewhere(err)
 }
 
 // elsewhere says what to do where an archive can't be written or read.

@@ -64,14 +64,15 @@ func (a *app) copy(c *cli.Context) error {
 	if from.Location() == to.Location() {
 		return usagef("--to %s: that is the archive to copy from", c.String("to"))
 	}
-	if err := to.Prepare(c.Context); err != nil {
-		return elsewhere(err)
+	ctx, err := prepare(c.Context, to)
+	if err != nil {
+		return err
 	}
 	var bad []archive.BadRecord
 	if c.Bool("all") {
 		bad = catalog.Bad
 	}
-	return a.copyAll(c, from, to, records, bad)
+	return a.copyAll(ctx, c, from, to, records, bad)
 }
 
 func checkCopy(c *cli.Context) error {
@@ -107,22 +108,22 @@ func toCopy(c *cli.Context, catalog *archive.Catalog, at time.Time) ([]*archive.
 }
 
 // copyAll goes on after an image that fails.
-func (a *app) copyAll(c *cli.Context, from, to *archive.Archive, records []*archive.Record, bad []archive.BadRecord) error {
+func (a *app) copyAll(ctx context.Context, c *cli.Context, from, to *archive.Archive, records []*archive.Record, bad []archive.BadRecord) error {
 	progress := a.progress(c)
 	run := &copyRun{progress: progress, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "copy")}}
 	defer func() { run.out.flush(run.summary()) }()
-	copier, err := archive.NewCopier(c.Context, from, to)
+	copier, err := archive.NewCopier(ctx, from, to)
 	if err != nil {
 		return err
 	}
-	defer copier.Close(context.WithoutCancel(c.Context))
+	defer copier.Close(context.WithoutCancel(ctx))
 	for _, b := range bad {
 		if err := run.bad(b); err != nil {
 			return err
 		}
 	}
 	for _, r := range records {
-		if err := run.record(c.Context, copier, r); err != nil {
+		if err := run.record(ctx, copier, r); err != nil {
 			return err
 		}
 	}
@@ -148,7 +149,7 @@ func (r *copyRun) record(ctx context.Context, copier *archive.Copier, record *ar
 		Progress: func(n int64) { task.Add(n) },
 	})
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	line := copyLine{Record: record.Name(), ID: record.ImageID.String(), Names: append([]string{}, record.References...),
 		Known: done.Known, Sent: done.Sent}

@@ -89,6 +89,9 @@ func advice(err error) string {
 	if errors.Is(err, engine.ErrUnavailable) {
 		return " -H, -c or DOCKER_HOST names another engine."
 	}
+	if errors.Is(err, archive.ErrLeaseLost) {
+		return ". Others may have gone on without this run, so it did nothing more: run it again."
+	}
 	return ""
 }
 

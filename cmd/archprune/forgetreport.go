@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,11 +146,25 @@ func purgedLines(records []*archive.Record) []string {
 
 // youngLines tell of what nothing needs and is there all the same.
 func youngLines(got archive.Collected, terms retention.Terms) []string {
+	if len(got.Others) > 0 && (terms.Grace == 0 && len(got.Waiting) > 0 || terms.Alone && len(got.Young) > 0) {
+		return []string{fmt.Sprintf("May be needed by %s, so the next gc looks again: %s, %s.",
+			atWork(got.Others), plural(len(got.Waiting), "forgotten image"), plural(len(got.Young), "blob"))}
+	}
 	if len(got.Young) == 0 {
 		return nil
 	}
 	return []string{fmt.Sprintf("Unneeded, but younger than %s (--min-age): %s, %s.",
 		shortWait(terms.MinAge), plural(len(got.Young), "blob"), ui.Size(youngBytes(got)))}
+}
+
+// atWork names other processes, such as "save on web1".
+func atWork(others []archive.Session) string {
+	var names []string
+	for _, s := range others {
+		names = append(names, cmp.Or(s.Purpose, "a process")+" on "+cmp.Or(s.Host, "another host"))
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
 }
 
 func youngBytes(got archive.Collected) int64 {

@@ -46,15 +46,16 @@ func (a *app) importFiles(c *cli.Context) error {
 		return err
 	}
 	defer a.end(c.Context, f)
-	if err := f.Prepare(c.Context); err != nil {
-		return elsewhere(err)
+	ctx, err := prepare(c.Context, f)
+	if err != nil {
+		return err
 	}
 	progress := a.progress(c)
 	defer progress.Close()
 	run := &importRun{app: a, to: f, as: as, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "import")}}
 	defer run.out.flush()
 	for _, name := range c.Args().Slice() {
-		if err := run.file(c.Context, name); err != nil {
+		if err := run.file(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -100,7 +101,7 @@ func (r *importRun) file(ctx context.Context, name string) error {
 		results, err = r.read(ctx, name)
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if err != nil {
 		return r.out.fail(importLine{File: name, Names: []string{}, Error: oneLine(err)}, fmt.Errorf("importing %s: %w", name, err))

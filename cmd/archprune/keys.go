@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -36,9 +37,12 @@ type keys struct {
 	sign  *signing.Signer // nil where none is named
 }
 
+// testOnlyLeaseTerm is shorter than a person would wait. Nothing but tests sets it.
+var testOnlyLeaseTerm time.Duration
+
 // readOptions are for an archive that is read.
 func (a *app) readOptions(c *cli.Context) (archive.Options, error) {
-	opts := archive.Options{GroupReadable: c.Bool("group-readable")}
+	opts := archive.Options{GroupReadable: c.Bool("group-readable"), Purpose: c.Command.Name, LeaseTerm: testOnlyLeaseTerm}
 	trust, err := a.trust(c)
 	if trust != nil {
 		opts.Trust = trust.Check

@@ -35,6 +35,7 @@ func commandUnderTest() {
 		testOnlyEvent = hold(dir, kind)
 	}
 	testOnlyPatience = patience()
+	testOnlyLeaseTerm = leaseTerm()
 	systemConfig = os.Getenv("SYSTEM_CONFIG")
 	main()
 }

@@ -169,6 +169,7 @@ func warning(plan selector.Plan) string {
 func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, opts prune.Options) error {
 	progress := a.progress(c)
 	defer progress.Close()
+	ctx := c.Context
 	var arch prune.Archive = noArchive{}
 	var pushTo *archive.Archive
 	if len(plan.With(selector.Archive)) > 0 {
@@ -177,8 +178,8 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 			return err
 		}
 		defer a.end(c.Context, f)
-		if err := f.Prepare(c.Context); err != nil {
-			return elsewhere(err)
+		if ctx, err = prepare(ctx, f); err != nil {
+			return err
 		}
 		arch, pushTo = f, f
 		opts.Undo = undo(eng, f)
@@ -187,7 +188,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		return err
 	}
 	opts.Event = newRunProgress(progress).event
-	report, runErr := prune.Run(c.Context, eng, arch, plan, opts)
+	report, runErr := prune.Run(ctx, eng, arch, plan, opts)
 	progress.Close()
 	a.note(c.Context, report, pushTo)
 	if err := a.report(c, report, opts.ArchiveOnly); err != nil {
@@ -223,6 +224,8 @@ func undo(eng *docker.Client, f *archive.Archive) func(context.Context, *archive
 
 // noArchive is for plans that archive nothing.
 type noArchive struct{ prune.Archive }
+
+func (noArchive) Renew(context.Context) error { return nil }
 
 func (noArchive) Catalog(context.Context) (*archive.Catalog, error) { return &archive.Catalog{}, nil }
 

@@ -58,6 +58,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"held":        positive(0, cmdHeld),
 	"proceed":     positive(0, cmdProceed),
 	"ended":       positive(1, cmdEnded),
+	"suspend":     positive(1, cmdSuspend),
+	"resume":      positive(0, cmdResume),
 	"normalise":   positive(1, cmdNormalise),
 	"json":        positive(1, cmdJSON),
 	"need":        positive(0, cmdNeed),
