@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -184,35 +185,61 @@ func platform(d ocispec.Descriptor, config []byte) string {
 	return s
 }
 
-// view writes the manifest or index under which other tools read the record:
-// the engine's own where every byte of it is here, else one of our own over
-// the layers as they are stored.
+// view writes the manifest or index under which other tools read the record.
 func (a *assembly) view(r *Record) error {
-	if r.Store == engine.Containerd && !a.absent && a.verbatim(r) {
+	if r.Store == engine.Containerd && !a.absent && r.verbatim() {
 		r.View = *r.Target
 		return nil
 	}
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	for _, c := range r.Contents {
-		d, err := a.viewManifest(c)
-		if err != nil {
+	view, documents, err := r.ownView()
+	for _, doc := range documents {
+		if _, err := a.put(doc.mediaType, doc.data); err != nil {
 			return err
 		}
-		index.Manifests = append(index.Manifests, d)
 	}
-	if len(index.Manifests) == 1 {
-		r.View = index.Manifests[0]
-		return nil
-	}
-	data, err := json.Marshal(index)
-	if err != nil {
-		return err
-	}
-	r.View, err = a.put(ocispec.MediaTypeImageIndex, data)
+	r.View = view
 	return err
 }
 
-func (a *assembly) verbatim(r *Record) bool {
+// document is a manifest or an index of ours.
+type document struct {
+	mediaType string
+	data      []byte
+}
+
+func (d document) descriptor() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: d.mediaType, Digest: digest.FromBytes(d.data), Size: int64(len(d.data))}
+}
+
+// ownView is a view over the layers as they are stored. It follows from what the
+// record says of its contents alone.
+func (r *Record) ownView() (ocispec.Descriptor, []document, error) {
+	var documents []document
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for _, c := range r.Contents {
+		d := ocispec.Descriptor{}
+		if c.verbatim() {
+			d = *c.Manifest
+		} else {
+			doc, err := c.ownManifest()
+			if err != nil {
+				return d, nil, err
+			}
+			documents, d = append(documents, doc), doc.descriptor()
+		}
+		d.Platform = parsePlatform(c.Platform)
+		index.Manifests = append(index.Manifests, d)
+	}
+	if len(index.Manifests) == 1 {
+		return index.Manifests[0], documents, nil
+	}
+	data, err := json.Marshal(index)
+	doc := document{ocispec.MediaTypeImageIndex, data}
+	return doc.descriptor(), append(documents, doc), err
+}
+
+// verbatim reports whether every byte is stored as the engine had it.
+func (r *Record) verbatim() bool {
 	return !slices.ContainsFunc(r.Contents, func(c Contents) bool { return !c.verbatim() })
 }
 
@@ -224,12 +251,8 @@ func (c Contents) verbatim() bool {
 	})
 }
 
-func (a *assembly) viewManifest(c Contents) (ocispec.Descriptor, error) {
-	if c.verbatim() {
-		d := *c.Manifest
-		d.Platform = parsePlatform(c.Platform)
-		return d, nil
-	}
+// ownManifest is a manifest over the layers as they are stored.
+func (c Contents) ownManifest() (document, error) {
 	config := c.Config
 	config.MediaType = ocispec.MediaTypeImageConfig
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config,
@@ -238,12 +261,7 @@ func (a *assembly) viewManifest(c Contents) (ocispec.Descriptor, error) {
 		m.Layers = append(m.Layers, l.Stored)
 	}
 	data, err := json.Marshal(m)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	d, err := a.put(ocispec.MediaTypeImageManifest, data)
-	d.Platform = parsePlatform(c.Platform)
-	return d, err
+	return document{ocispec.MediaTypeImageManifest, data}, err
 }
 
 func parsePlatform(s string) *ocispec.Platform {
