@@ -252,6 +252,9 @@ func (c *Catalog) Known(t time.Time) []*Record {
 	return known
 }
 
+// all are the records that can be read, trusted or not, forgotten or not.
+func (c *Catalog) all() []*Record { return slices.Concat(c.Known(time.Time{}), c.Forgotten) }
+
 // Refused is an error that wraps [ErrUntrusted] where the record must not be
 // used.
 func (c *Catalog) Refused(r *Record) error {

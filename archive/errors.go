@@ -13,6 +13,8 @@ var (
 	ErrNoArchive = errors.New("no archive")
 	// ErrNotArchive means that the folder holds something else.
 	ErrNotArchive = errors.New("not an archprune archive")
+	// ErrFormat means that the folder has an archive whose format file is lost.
+	ErrFormat = errors.New("its format file is lost")
 	// ErrNewerFormat means that a newer archprune wrote the archive.
 	ErrNewerFormat = errors.New("written by a newer archprune")
 	// ErrNotFound means that the archive has no such image.

@@ -86,7 +86,7 @@ func CreateFolder(path string, opts Options) (*Archive, error) {
 
 func initFolder(path string, opts Options) error {
 	f := newFolder(newLocal(path, ownDir, opts))
-	for _, dir := range []string{recordsDir, f.own(marksDir), f.own(tmpDir), locksDir, blobsDir} {
+	for _, dir := range append(f.dirs(), recordsDir) {
 		if err := f.mkdir(f.join(dir)); err != nil {
 			return err
 		}
@@ -111,6 +111,12 @@ func initFolder(path string, opts Options) error {
 		return err
 	}
 	return f.claimFormat()
+}
+
+// dirs are the folders of an archive, but for that of the records: an archive
+// without that one is not to be taken for one that is empty.
+func (f *folder) dirs() []string {
+	return []string{f.own(marksDir), f.own(tmpDir), locksDir, blobsDir}
 }
 
 // Prepare removes what dead runs left.

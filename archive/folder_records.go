@@ -27,6 +27,10 @@ func (f *folder) signaturePath(name string) string {
 
 func (f *folder) Records(context.Context) ([]string, error) {
 	entries, err := os.ReadDir(f.join(recordsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: all of them: there is no folder %s: put it back, or make it anew and copy the records from another archive",
+			ErrBadRecord, f.join(recordsDir))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +109,9 @@ func (f *folder) write(name string, data []byte) error {
 	}
 	defer file.Cancel()
 	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	if err := f.clearFor(name); err != nil {
 		return err
 	}
 	if err := file.Commit(name); err != nil {

@@ -85,6 +85,9 @@ func openLocal(path, owned string, opts Options, parts ...string) (*local, error
 	l := newLocal(path, owned, opts)
 	data, err := os.ReadFile(l.join(l.own(formatFile)))
 	if errors.Is(err, fs.ErrNotExist) {
+		if holdsRecord(path) {
+			return nil, lostFormat(path, l.own(formatFile), "is missing")
+		}
 		return nil, missing(path, append(parts, owned))
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -95,6 +98,9 @@ func openLocal(path, owned string, opts Options, parts ...string) (*local, error
 	}
 	var f format
 	if err := json.Unmarshal(data, &f); err != nil || f.Format < 1 {
+		if holdsRecord(path) || holdsTarball(path) {
+			return nil, lostFormat(path, l.own(formatFile), "can't be read")
+		}
 		return nil, fmt.Errorf("%s: %w: %s is not readable", path, ErrNotArchive, l.own(formatFile))
 	}
 	if f.Format > formatVersion {
@@ -103,6 +109,28 @@ func openLocal(path, owned string, opts Options, parts ...string) (*local, error
 	}
 	l.id, l.modes = f.ID, modesOf(l.join(owned))
 	return l, nil
+}
+
+// holdsRecord reports whether there is a record of a folder's archive.
+func holdsRecord(path string) bool {
+	found, err := filepath.Glob(filepath.Join(path, recordsDir, "*"+recordSuffix))
+	return err == nil && len(found) > 0
+}
+
+func lostFormat(path, name, how string) error {
+	return fmt.Errorf("%s: %w: there are archived images, but %s %s: 'archprune verify --repair' writes it anew", path, ErrFormat, name, how)
+}
+
+// mendFormat writes the format file of an archive that has lost it. The archive
+// has another ID from then on.
+func (l *local) mendFormat() error {
+	if err := l.mkdir(l.join(l.own(tmpDir))); err != nil {
+		return err
+	}
+	if err := l.fsys.Remove(l.join(l.own(formatFile))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(l.claimFormat(), l.Close())
 }
 
 // missing tells why there is no format file in path.

@@ -155,7 +155,7 @@ func (a *Archive) dropParts(ctx context.Context, parts map[string]reading) error
 		return err
 	}
 	needed := map[string]bool{}
-	for _, r := range slices.Concat(catalog.Known(time.Time{}), catalog.Forgotten) {
+	for _, r := range catalog.all() {
 		needed[r.name] = true
 		for _, b := range r.Blobs {
 			needed[b.Digest.String()] = true
