@@ -29,7 +29,7 @@ const maxMetadataTotal = 64 << 20
 // Ingested is what became of one image of a save.
 type Ingested struct {
 	Image  engine.Image
-	Record *Record // durable; nil where Err is not
+	Record *Record // durable; nil where Err is not, and for a [Repair]
 	Known  bool    // the archive had the record before
 	Err    error
 }
@@ -54,13 +54,17 @@ func (a *Archive) receive(ctx context.Context, body io.Reader, aliased bool) (*i
 	if err != nil {
 		return nil, err
 	}
+	return in, in.receive(body, aliased)
+}
+
+func (in *ingest) receive(body io.Reader, aliased bool) error {
 	in.aliased = aliased
-	streamErr := readSave(contextReader{ctx, body}, in.visit)
+	streamErr := readSave(contextReader{in.ctx, body}, in.visit)
 	in.background.Wait() // its errors are kept with the files they are about
 	if streamErr != nil {
-		return nil, streamErr
+		return streamErr
 	}
-	return in, ctx.Err()
+	return in.ctx.Err()
 }
 
 // archive makes records of the images, as far as they were received whole.
@@ -113,6 +117,7 @@ type ingest struct {
 	small      *smallBlobs
 	known      map[digest.Digest][]Layer // as records say, by diff ID; one for each blob
 	aliased    bool                      // names of layers may be aliases
+	repair     *Repair                   // what comes is for it alone; nil is to be archived
 	aliases    map[string]digest.Digest
 	pushed     map[digest.Digest]pushedLayer        // by what an engine's push calls it
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
@@ -258,6 +263,9 @@ func (in *ingest) read(name string, size int64, r peeker) (*file, error) {
 		return in.readMetadata(r)
 	}
 	claimed, alias := in.claim(name)
+	if in.repair != nil && claimed != "" && !in.repair.wants(claimed) {
+		return &file{digest: claimed}, discard(r)
+	}
 	if kind == formPlain {
 		if known, ok := in.layer(claimed); ok {
 			return skim(r, claimed, known.Stored, alias)
@@ -311,6 +319,11 @@ func (in *ingest) newMetadata(data []byte) (*file, error) {
 		return nil, fmt.Errorf("%w: more than %d bytes of manifests and configs", ErrIncomplete, maxMetadataTotal)
 	}
 	return &file{digest: digest.FromBytes(data), size: int64(len(data)), data: data}, nil
+}
+
+func discard(r io.Reader) error {
+	_, err := copyAll(io.Discard, r)
+	return err
 }
 
 // skim reads an entry whose content the archive has, only to see that it is
@@ -402,6 +415,11 @@ func (in *ingest) publish(file *file, blob BlobWriter) error {
 	file.digest, file.size = p.digest, p.size
 	if file.compressed {
 		file.digest, file.size = p.diffID, p.unpacked
+	}
+	if in.repair != nil {
+		return in.repair.take(in.ctx, blob, p)
+	}
+	if file.compressed {
 		if known, ok := in.layer(p.diffID); ok {
 			file.stored, file.proof = known.Stored, nil
 			return nil

@@ -228,6 +228,9 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 	if err := p.in.ctx.Err(); err != nil {
 		return nil, err
 	}
+	if p.in.repair != nil {
+		return unrecorded(images), p.in.repair.collect(p.in)
+	}
 	if err := p.describe(); err != nil {
 		return nil, err
 	}

@@ -68,6 +68,7 @@ func Run(t *testing.T, create func(t testing.TB) Place) {
 		{"marks", markTests},
 		{"proofs", proofTests},
 		{"inspection", inspectionTests},
+		{"repair", repairTests},
 		{"removal", removalTests},
 		{"signatures", signatureTests},
 		{"head only", headOnlyTests},
