@@ -161,6 +161,9 @@ func isDamage(err error) bool {
 // exported goes on with an image that came out of a save, and exports it once
 // more where it rests on a layer that the archive had and that is damaged.
 func (r *run) exported(ctx context.Context, in archive.Ingested) error {
+	if in.Record == nil {
+		return nil // its content alone was wanted
+	}
 	if !in.Known { // else it was counted when it came
 		r.added += in.Record.Sizes.Added
 	}

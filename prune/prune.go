@@ -139,10 +139,8 @@ var ErrChanged = errors.New("changed since the plan")
 // others go on; an error is about the run as a whole, and the report is then
 // true up to that point.
 func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts Options) (Report, error) {
-	r := &run{eng: eng, arch: arch, opts: opts, info: plan.Snapshot.Engine,
-		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}}
+	r := newRun(eng, arch, plan.Snapshot, opts)
 	report := Report{Started: time.Now(), Reclaimed: -1}
-	r.routing = Routing{Want: opts.Way, Near: opts.OpenPush != nil, Staging: opts.Staging, Info: r.info, Containers: plan.Snapshot.Containers}
 	for _, d := range plan.Decisions {
 		r.results[d.Image.ID] = &Result{Decision: d, Outcome: Kept}
 		r.present[d.Image.ID] = true
@@ -215,6 +213,13 @@ type run struct {
 	telling       sync.Mutex
 	pushed, saved int
 	notes         []string
+}
+
+func newRun(eng Engine, arch Archive, s engine.Snapshot, opts Options) *run {
+	r := &run{eng: eng, arch: arch, opts: opts, info: s.Engine,
+		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}}
+	r.routing = Routing{Want: opts.Way, Near: opts.OpenPush != nil, Staging: opts.Staging, Info: r.info, Containers: s.Containers}
+	return r
 }
 
 func (r *run) event(kind EventKind, bytes int64, images ...engine.Image) {

@@ -38,6 +38,11 @@ type Engine interface {
 	RemovePlaceholder(ctx context.Context, id digest.Digest) error
 }
 
+// Archive is where what an engine pushes goes.
+type Archive interface {
+	NewPush(ctx context.Context, store engine.StoreKind) (*archive.Push, error)
+}
+
 // ErrUnreachable means that the engine does not reach this process, or that its
 // pushes are not known.
 var ErrUnreachable = errors.New("the engine can't push to this process")
@@ -48,7 +53,7 @@ const probeTime = 15 * time.Second
 // Route is a way out of an engine. Close it.
 type Route struct {
 	eng      Engine
-	arch     *archive.Archive
+	arch     Archive
 	info     engine.Info
 	registry *registry
 }
@@ -57,7 +62,7 @@ type Route struct {
 // engine is told to log in, so nothing of an image goes anywhere before it is
 // known that it is this process which listens there. The error wraps
 // [ErrUnreachable] where the engine does not reach it.
-func Open(ctx context.Context, eng Engine, arch *archive.Archive, info engine.Info) (*Route, error) {
+func Open(ctx context.Context, eng Engine, arch Archive, info engine.Info) (*Route, error) {
 	can, err := eng.CanPush(ctx)
 	if err != nil {
 		return nil, err
