@@ -64,7 +64,7 @@ func exitCode(err error) int {
 	case errors.As(err, &usage), errors.Is(err, selector.ErrUsage), errors.Is(err, retention.ErrUsage),
 		errors.Is(err, ui.ErrFormat), errors.Is(err, config.ErrBad):
 		return exitUsage
-	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
+	case errors.Is(err, errDamaged), errors.Is(err, archive.ErrBadRecord), errors.Is(err, archive.ErrFormat), errors.Is(err, archive.ErrUntrusted), errors.As(err, &damaged):
 		return exitDamaged
 	case errors.Is(err, errPartial):
 		return exitPartial

@@ -23,6 +23,9 @@ type findings struct {
 	catalog    *archive.Catalog
 	records    []archive.Finding
 	badRecords []archive.BadRecord // that can't be read or are not trusted
+	flaws      []archive.Flaw
+	lost       []archive.Lost // of these some may be bad records
+	repaired   []repaired
 
 	images []imageFinding // one for each of records
 	blobs  map[digest.Digest]*damagedBlob
@@ -95,26 +98,82 @@ func (a *app) reportFindings(c *cli.Context, found findings) error {
 	if c.Bool("json") {
 		return a.findingsJSON(found)
 	}
-	if len(found.records)+len(found.badRecords) == 0 {
+	text := found.text()
+	if len(found.records)+len(text) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "The archive is empty.")
 		return err
 	}
-	lines := found.lines()
-	for _, line := range lines {
+	if len(text) > 0 {
+		text = append(text, "")
+	}
+	for _, line := range slices.Concat(text, found.summary(a.now()), found.repairs()) {
 		fmt.Fprintln(a.stdout, ui.Clean(line))
 	}
-	for _, d := range slices.Sorted(maps.Keys(found.blobs)) {
-		b := found.blobs[d]
-		fmt.Fprintf(a.stdout, "\nblob %s: %s\n  needed by %s\n", d, ui.Clean(b.Reason), ui.Clean(strings.Join(b.Needed, "; ")))
-	}
-	for _, bad := range found.badRecords {
-		fmt.Fprintf(a.stdout, "\nrecord %s: %s\n", ui.Clean(bad.Name), ui.Clean(bad.Err.Error()))
-	}
-	if len(lines)+len(found.badRecords) > 0 {
-		fmt.Fprintln(a.stdout)
-	}
-	fmt.Fprintln(a.stdout, found.summary(a.now()))
 	return found.err()
+}
+
+// text tells of images, and then of what is damaged and who needs it.
+func (f findings) text() []string {
+	lines := f.lines()
+	for _, flaw := range f.flaws {
+		lines = append(lines, "", flaw.What+": "+flaw.Reason)
+	}
+	for _, d := range slices.Sorted(maps.Keys(f.blobs)) {
+		b := f.blobs[d]
+		lines = append(lines, "", fmt.Sprintf("blob %s: %s", d, b.Reason), "  needed by "+strings.Join(b.Needed, "; "))
+	}
+	for _, bad := range f.badRecords {
+		lines = append(lines, "", fmt.Sprintf("record %s: %v", bad.Name, bad.Err))
+		if names := f.namesOf(bad.Name); len(names) > 0 {
+			lines = append(lines, "  it was "+strings.Join(names, ", ")+", as index.json says")
+		}
+	}
+	for _, lost := range f.goneRecords() {
+		lines = append(lines, "", lostRecord(lost)+": missing, but index.json names the image")
+	}
+	return lines
+}
+
+// namesOf are the names of an image whose record can't be read.
+func (f findings) namesOf(record string) []string {
+	var names []string
+	for _, lost := range f.lost {
+		if lost.Name != "" && lost.Of(record) {
+			names = append(names, lost.Name)
+		}
+	}
+	return names
+}
+
+// goneRecords are lost images of which there is no record at all.
+func (f findings) goneRecords() []archive.Lost {
+	return slices.DeleteFunc(slices.Clone(f.lost), func(lost archive.Lost) bool {
+		return slices.ContainsFunc(f.badRecords, func(bad archive.BadRecord) bool { return lost.Of(bad.Name) })
+	})
+}
+
+// repairs tell what was repaired, and last of all what was not.
+func (f findings) repairs() []string {
+	var lines, left, needed []string
+	for _, r := range f.repaired {
+		if r.How != "" {
+			lines = append(lines, fmt.Sprintf("repaired: %s: %s", r.What, r.How))
+			continue
+		}
+		left = append(left, fmt.Sprintf("not repaired: %s: %s", r.What, r.Why))
+		if len(r.Needed) > 0 {
+			left = append(left, "  needed by "+strings.Join(r.Needed, "; "))
+		}
+		needed = append(needed, r.Needed...)
+	}
+	if len(f.repaired) == 0 {
+		return nil
+	}
+	last := fmt.Sprintf("Repaired: %d of %d.", len(lines), len(f.repaired))
+	if needed = slices.Compact(slices.Sorted(slices.Values(needed))); len(needed) > 0 {
+		last += " Still damaged: " + strings.Join(needed, "; ") + "."
+	}
+	return slices.Concat([]string{""}, lines, left, []string{last})
 }
 
 // lines say a word about each image; of a sample, about those alone that are
@@ -144,15 +203,15 @@ func (f findings) lines() []string {
 func (img imageFinding) loss() string {
 	switch {
 	case img.Restorable:
-		return "it can be restored, but other tools can't read it"
+		return "it can be restored, but what other tools read is damaged"
 	case img.Instead != "":
 		return "it can't be restored; an older one is whole: " + ui.ShortID(img.Instead)
 	}
 	return "it can't be restored"
 }
 
-// summary is the last word.
-func (f findings) summary(now time.Time) string {
+// summary says what all of it comes to.
+func (f findings) summary(now time.Time) []string {
 	proven := 0
 	for _, img := range f.images {
 		if !img.Proven.IsZero() {
@@ -165,14 +224,14 @@ func (f findings) summary(now time.Time) string {
 		part = "file"
 	}
 	if f.sample.All() {
-		return fmt.Sprintf("%s verified, %d proven, %s, %s read: %s.", n, proven, plural(f.inspection.Parts, part), ui.Size(f.inspection.Bytes), f)
+		return []string{fmt.Sprintf("%s verified, %d proven, %s, %s read: %s.", n, proven, plural(f.inspection.Parts, part), ui.Size(f.inspection.Bytes), f)}
 	}
 	lines := []string{fmt.Sprintf("A sample of %s verified, %d of %s, %s read: %s.", n, f.inspection.Parts, plural(f.inspection.Of, part), ui.Size(f.inspection.Bytes), f)}
-	return strings.Join(append(lines, f.age(now)), "\n")
+	return append(lines, f.age(now)...)
 }
 
 // age says how old the proofs are that samples have brought about.
-func (f findings) age(now time.Time) string {
+func (f findings) age(now time.Time) []string {
 	var oldest time.Time
 	unproven := 0
 	for _, img := range f.images {
@@ -185,11 +244,11 @@ func (f findings) age(now time.Time) string {
 	}
 	switch {
 	case unproven > 0:
-		return fmt.Sprintf("Not proven as a whole yet: %s.", plural(unproven, "archived image"))
+		return []string{fmt.Sprintf("Not proven as a whole yet: %s.", plural(unproven, "archived image"))}
 	case oldest.IsZero():
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("All are proven; the oldest proof is of %s.", ui.Age(oldest, now))
+	return []string{fmt.Sprintf("All are proven; the oldest proof is of %s.", ui.Age(oldest, now))}
 }
 
 func (f findings) String() string {
@@ -200,11 +259,14 @@ func (f findings) String() string {
 			damaged++
 		}
 	}
-	if n := damaged + len(f.badRecords) - untrusted; n > 0 {
+	if n := damaged + len(f.badRecords) + len(f.goneRecords()) - untrusted; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d damaged", n))
 	}
 	if untrusted > 0 {
 		parts = append(parts, fmt.Sprintf("%d not trusted", untrusted))
+	}
+	if len(f.flaws) > 0 {
+		parts = append(parts, "the archive has flaws")
 	}
 	return cmp.Or(strings.Join(parts, ", "), "all whole")
 }
@@ -214,8 +276,13 @@ func (f findings) untrusted() []archive.BadRecord {
 	return slices.DeleteFunc(slices.Clone(f.badRecords), func(b archive.BadRecord) bool { return b.Record == nil })
 }
 
+// err is what the command ends with: damage, as far as it was not repaired.
 func (f findings) err() error {
-	if len(f.blobs)+len(f.badRecords) > 0 {
+	bad := len(f.blobs)+len(f.badRecords)+len(f.flaws)+len(f.lost) > 0
+	if len(f.repaired) > 0 {
+		bad = len(f.untrusted()) > 0 || slices.ContainsFunc(f.repaired, func(r repaired) bool { return r.How == "" })
+	}
+	if bad {
 		return errDamaged
 	}
 	return nil
@@ -230,7 +297,17 @@ func (a *app) findingsJSON(found findings) error {
 		Damaged    []*damagedBlob `json:"damaged_blobs"`
 		BadRecords []string       `json:"bad_records"`
 		Untrusted  []string       `json:"untrusted_records"`
-	}{len(found.records), found.inspection.Parts, found.inspection.Bytes, append([]imageFinding{}, found.images...), []*damagedBlob{}, []string{}, []string{}}
+		Lost       []string       `json:"missing_records"` // names of images, or their manifests
+		Flaws      []string       `json:"flaws"`
+		Repaired   []repaired     `json:"repaired,omitempty"`
+	}{len(found.records), found.inspection.Parts, found.inspection.Bytes, append([]imageFinding{}, found.images...),
+		[]*damagedBlob{}, []string{}, []string{}, []string{}, []string{}, found.repaired}
+	for _, lost := range found.goneRecords() {
+		doc.Lost = append(doc.Lost, cmp.Or(lost.Name, lost.View.String()))
+	}
+	for _, flaw := range found.flaws {
+		doc.Flaws = append(doc.Flaws, flaw.What+": "+flaw.Reason)
+	}
 	for _, d := range slices.Sorted(maps.Keys(found.blobs)) {
 		doc.Damaged = append(doc.Damaged, found.blobs[d])
 	}

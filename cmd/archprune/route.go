@@ -31,9 +31,10 @@ func parseRoute(c *cli.Context) (prune.Way, error) {
 	}
 }
 
-// useRoutes sets up how images leave the engine, and takes back what a killed
+// useRoutes sets up how images leave the engine for an archive, nil where none
+// is to be archived, and takes back what a killed
 // run lent to images.
-func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, f *archive.Archive, opts *prune.Options) error {
+func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, to push.Archive, opts *prune.Options) error {
 	var err error
 	if opts.Way, err = parseRoute(c); err != nil {
 		return err
@@ -42,8 +43,8 @@ func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, f
 	if err := push.Sweep(c.Context, eng, s.Borrowed); err != nil {
 		a.warn("clearing what a run that was killed left in the engine: %v", err)
 	}
-	if f != nil && eng.Local() {
-		opts.OpenPush = func(ctx context.Context) (prune.Pusher, error) { return push.Open(ctx, eng, f, s.Engine) }
+	if to != nil && eng.Local() {
+		opts.OpenPush = func(ctx context.Context) (prune.Pusher, error) { return push.Open(ctx, eng, to, s.Engine) }
 	}
 	return nil
 }

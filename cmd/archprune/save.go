@@ -14,6 +14,7 @@ import (
 	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
+	"github.com/archprune/archprune/push"
 	"github.com/archprune/archprune/restore"
 	"github.com/archprune/archprune/selector"
 )
@@ -171,7 +172,8 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	defer progress.Close()
 	ctx := c.Context
 	var arch prune.Archive = noArchive{}
-	var pushTo *archive.Archive
+	var into *archive.Archive
+	var pushTo push.Archive
 	if len(plan.With(selector.Archive)) > 0 {
 		f, err := a.writeArchive(c)
 		if err != nil {
@@ -181,7 +183,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 		if ctx, err = prepare(ctx, f); err != nil {
 			return err
 		}
-		arch, pushTo = f, f
+		arch, into, pushTo = f, f, f
 		opts.Undo = undo(eng, f)
 	}
 	if err := a.useRoutes(c, eng, plan.Snapshot, pushTo, &opts); err != nil {
@@ -190,7 +192,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 	opts.Event = newRunProgress(progress).event
 	report, runErr := prune.Run(ctx, eng, arch, plan, opts)
 	progress.Close()
-	a.note(c.Context, report, pushTo)
+	a.note(c.Context, report, into)
 	if err := a.report(c, report, opts.ArchiveOnly); err != nil {
 		return err
 	}

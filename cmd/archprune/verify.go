@@ -22,8 +22,14 @@ func (a *app) verifyCommand() *cli.Command {
    the archive is read. Damage ends with exit status 4, and so does, with
    --trust-key, what is not signed with one of these keys.
 
-   archprune verify --sample 10%   each night: all of it in ten nights`,
-		Flags:  slices.Concat([]cli.Flag{sampleFlag()}, readFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+   With --repair what is damaged or missing is replaced by a good copy: from the
+   archive itself, from another one, or from an image of the engine that has the
+   layer. What can't be repaired stays as it is, and is told.
+
+   archprune verify --sample 10%   each night: all of it in ten nights
+   archprune verify --repair --from /mnt/second`,
+		Flags: slices.Concat([]cli.Flag{sampleFlag()}, repairFlags(), readFlags(), []cli.Flag{signFlag()}, engineFlags(),
+			[]cli.Flag{progressFlag(), jsonFlag()}),
 		Action: a.verify,
 	}
 }
@@ -67,11 +73,20 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.readArchive(c)
+	if c.String("from") != "" && !c.Bool("repair") {
+		return usagef("--from is for --repair: it names where good copies are")
+	}
+	var found findings
+	f, err := a.openToVerify(c, &found)
 	if err != nil {
 		return err
 	}
 	defer a.end(c.Context, f)
+	if !c.Args().Present() {
+		if found.flaws, found.lost, err = f.Flaws(c.Context); err != nil {
+			return err
+		}
+	}
 	catalog, err := f.Catalog(c.Context)
 	if err != nil {
 		return err
@@ -84,27 +99,41 @@ func (a *app) verify(c *cli.Context) error {
 		}
 		records, bad = split(catalog, targets)
 	}
-	found, err := a.inspect(c, f, records, sample)
-	if err != nil {
+	if err := a.inspect(c, f, records, sample, &found); err != nil {
 		return err
 	}
 	found.catalog, found.badRecords = catalog, bad
 	found.judge(c.Context, f, a.proofs(c.Context, f))
+	if c.Bool("repair") {
+		if err := a.repair(c, f, &found); err != nil {
+			return err
+		}
+	}
 	return a.reportFindings(c, found)
 }
 
+// openToVerify opens an archive as far as it is to be written to.
+func (a *app) openToVerify(c *cli.Context, found *findings) (f *archive.Archive, err error) {
+	if !c.Bool("repair") {
+		return a.readArchive(c)
+	}
+	f, found.repaired, err = a.openForRepair(c)
+	return f, err
+}
+
 // inspect reads records back, and shows how far it is.
-func (a *app) inspect(c *cli.Context, f *archive.Archive, records []*archive.Record, sample archive.Sample) (findings, error) {
+func (a *app) inspect(c *cli.Context, f *archive.Archive, records []*archive.Record, sample archive.Sample, found *findings) error {
 	inspection, err := f.Inspect(c.Context, records, sample)
 	if err != nil {
-		return findings{}, err
+		return err
 	}
 	progress := a.progress(c)
 	defer progress.Close()
 	task := progress.Task("verifying", inspection.Bytes)
-	found, err := inspection.Run(c.Context, task.Add)
+	found.inspection, found.sample = inspection, sample
+	found.records, err = inspection.Run(c.Context, task.Add)
 	task.Done("")
-	return findings{inspection: inspection, sample: sample, records: found}, err
+	return err
 }
 
 // split tells what can be verified from what is refused.
