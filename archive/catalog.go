@@ -157,6 +157,13 @@ func (c *Catalog) Newest() map[string]*Record {
 	return newest
 }
 
+// Current reports whether a record is the newest of each of its names: what they
+// mean to who restores them.
+func (c *Catalog) Current(r *Record) bool {
+	newest := c.Newest()
+	return !slices.ContainsFunc(r.References, func(ref string) bool { return newest[ref] != r })
+}
+
 // ForImage returns the newest record that gives back img with all the names it
 // has now, and whether there is one.
 func (c *Catalog) ForImage(img engine.Image, store engine.StoreKind) (*Record, bool) {

@@ -297,14 +297,15 @@ func (r *run) find(ctx context.Context, catalog *archive.Catalog, img engine.Ima
 	if !ok || !r.arch.Holds(ctx, record) || record.MayLack(img) {
 		return nil
 	}
-	if slices.Equal(record.References, img.References) {
+	current := catalog.Current(record) // a name may have come back from another image
+	if current && slices.Equal(record.References, img.References) {
 		return record
 	}
 	if renamed, err := r.arch.Rename(ctx, record, img, r.info); err == nil {
 		r.added += renamed.Sizes.Added
 		return renamed
 	}
-	if record.Covers(img, r.info.Store) {
+	if current && record.Covers(img, r.info.Store) {
 		return record
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
@@ -92,6 +94,24 @@ func TestArchiveOnlyIsProven(t *testing.T) {
 			}
 			b.wantNames(t, id, "demo-api:1")
 		})
+	}
+}
+
+// A name that goes to another image and comes back means the first one again,
+// though the archive has that already.
+func TestNameThatComesBack(t *testing.T) {
+	b := setup(t)
+	ids := b.Load(t, sample("one", "demo-api:latest"), sample("two", "demo-api:2"))
+	for _, id := range []digest.Digest{ids[0], ids[1], ids[0]} {
+		b.Tag(t, id.String(), "demo-api:latest")
+		b.runOn(t, b.client, b.folder, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+	}
+	catalog, err := b.folder.Catalog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := catalog.Newest()["demo-api:latest"]; r == nil || r.ImageID != ids[0] {
+		t.Errorf("demo-api:latest is archived as %v, want %s", r, ids[0])
 	}
 }
 
