@@ -17,35 +17,41 @@ import (
 // become what they were.
 func (r *run) name(ctx context.Context, taken map[string]engine.Image) error {
 	for _, name := range r.names {
-		if err := r.nameOne(ctx, name, taken); err != nil {
+		given, err := r.nameOne(ctx, name, taken)
+		if err != nil {
 			err = fmt.Errorf("naming the image %s: %w", name, err)
 			return errors.Join(err, r.takeBack(ctx, taken))
 		}
-		r.result.Names = append(r.result.Names, name)
+		if given {
+			r.result.Names = append(r.result.Names, name)
+		}
 	}
 	return nil
 }
 
-// nameOne looks once more what a name means: while the layers were sent it may
-// have come to an image that nobody agreed to take it from.
-func (r *run) nameOne(ctx context.Context, name string, taken map[string]engine.Image) error {
+// nameOne gives the image a name, or lets it be where only free ones are to be
+// given. It looks once more what the name means: while the layers were sent it
+// may have come to an image that nobody agreed to take it from.
+func (r *run) nameOne(ctx context.Context, name string, taken map[string]engine.Image) (given bool, err error) {
 	img, err := r.eng.Inspect(ctx, name)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 	case err != nil:
-		return err
+		return false, err
 	case img.ID == r.result.ID:
-		return nil // it has the name already
+		return true, nil // it has the name already
+	case r.opts.FreeOnly:
+		return false, nil // it is no longer free
 	case img.ID != taken[name].ID:
-		return fmt.Errorf("it has just been given to image %s", img.ID)
+		return false, fmt.Errorf("it has just been given to image %s", img.ID)
 	default:
 		if err := r.saveName(ctx, name, img); err != nil {
-			return fmt.Errorf("keeping a name for image %s: %w", img.ID, err)
+			return false, fmt.Errorf("keeping a name for image %s: %w", img.ID, err)
 		}
 	}
 	// From here on the name may have changed, even where the answer is lost.
 	r.given = append(r.given, name)
-	return r.eng.Tag(ctx, r.result.ID, name)
+	return true, r.eng.Tag(ctx, r.result.ID, name)
 }
 
 // saveName sees to it that an image that is about to lose a name has another.

@@ -239,6 +239,26 @@ func TestNameTakenMeanwhile(t *testing.T) {
 	}
 }
 
+// Where only free names are to be given, one that is taken meanwhile is none.
+func TestFreeNameTakenMeanwhile(t *testing.T) {
+	b := setup(t)
+	r := b.removed(t, sample("x", "a:1", "b:1"))
+	b.Load(t, sample("y", "y:1"))
+	h := &hooked{Client: b.client}
+	h.load = func(ctx context.Context, _ int, tar io.Reader) error {
+		b.Tag(t, "y:1", "b:1")
+		return b.client.Load(ctx, tar)
+	}
+	result := b.restore(t, h, r, restore.Options{FreeOnly: true})
+	if want := []string{"a:1"}; !slices.Equal(result.Names, want) {
+		t.Errorf("Names = %q, want %q", result.Names, want)
+	}
+	b.wantImage(t, r, "a:1")
+	if got := b.ID(t, "b:1"); got != b.ID(t, "y:1") {
+		t.Errorf("b:1 is %s, but it was somebody else's", got)
+	}
+}
+
 // Somebody names or uses the image before it could be taken back: then it is
 // theirs too.
 func TestTakingBackSparesWhatOthersNamed(t *testing.T) {

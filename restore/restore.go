@@ -41,7 +41,7 @@ type Archive interface {
 // Options for Run. The zero value gives an image back under its archived names.
 type Options struct {
 	As       string            // the one name to give instead of the archived ones
-	Names    []string          // of the archived names, those to give; nil is all of them
+	Names    []string          // to give instead of the archived names; nil is these
 	FreeOnly bool              // leave names that other images have to these
 	Replace  bool              // take names from other images, which keep another name
 	Known    []*archive.Record // other images of the archive: they tell what a containerd store has
