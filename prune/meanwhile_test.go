@@ -175,14 +175,14 @@ func TestLostAnswerToRemoval(t *testing.T) {
 	}
 }
 
-// lateUse is an engine on which a container is made of an image in the instant
-// of its removal.
+// lateUse is an engine on which a container is made of an image, and a name
+// given to it, in the instant of its removal.
 func (b bench) lateUse(t testing.TB) *hooked {
 	h := &hooked{Client: b.client}
 	h.remove = func(ctx context.Context, img engine.Image) (engine.Removed, error) {
 		b.createContainer(t, img.ID)
 		b.removeImage(t, img.ID)
-		return engine.Removed{}, engine.ErrLateUse
+		return engine.Removed{Untagged: append([]string{"late:1", "late@" + img.ID.String()}, img.References...)}, engine.ErrLateUse
 	}
 	return h
 }
@@ -190,8 +190,12 @@ func (b bench) lateUse(t testing.TB) *hooked {
 func TestLateUseIsUndone(t *testing.T) {
 	b := setup(t)
 	id := b.Load(t, sample("x", "demo-api:1", "demo-api:latest"))[0]
-	undo := func(ctx context.Context, r *archive.Record) error {
-		_, err := restore.Run(ctx, b.client, b.folder, r, restore.Options{})
+	tries := 0
+	undo := func(ctx context.Context, r *archive.Record, names []string) error {
+		if tries++; tries == 1 {
+			return errMadeUp
+		}
+		_, err := restore.Run(ctx, b.client, b.folder, r, restore.Options{Names: names, FreeOnly: true})
 		return err
 	}
 	report := b.runOn(t, b.lateUse(t), b.folder, b.plan(t, selector.Policy{}), prune.Options{Undo: undo})
@@ -200,17 +204,17 @@ func TestLateUseIsUndone(t *testing.T) {
 		t.Errorf("error = %v, want %v", res.Err, engine.ErrLateUse)
 	}
 	wantText(t, res.Err, "given back")
-	b.wantNames(t, id, "demo-api:1", "demo-api:latest")
+	b.wantNames(t, id, "demo-api:1", "demo-api:latest", "late:1")
 	if list, err := b.client.Containers(t.Context()); err != nil || len(list) != 1 || list[0].ImageID != id {
 		t.Errorf("containers = %+v, %v, want one of %s", list, err, id)
 	}
 }
 
 func TestLateUseThatCantBeUndone(t *testing.T) {
-	failing := func(context.Context, *archive.Record) error { return errMadeUp }
+	failing := func(context.Context, *archive.Record, []string) error { return errMadeUp }
 	for name, tt := range map[string]struct {
 		policy selector.Policy
-		undo   func(context.Context, *archive.Record) error
+		undo   func(context.Context, *archive.Record, []string) error
 		says   string
 	}{
 		"undo fails":   {selector.Policy{}, failing, errMadeUp.Error()},

@@ -58,10 +58,10 @@ type Options struct {
 	// where that is not possible. Where it or a push fails, images are saved.
 	OpenPush func(ctx context.Context) (Pusher, error)
 
-	// Undo gives an archived image back to the engine. It is called when a
-	// container turns up that was created from the image in the instant of its
-	// removal.
-	Undo func(ctx context.Context, r *archive.Record) error
+	// Undo gives an archived image back to the engine, under its names as far as
+	// they are free. It is called when a container turns up that was created
+	// from the image in the instant of its removal, or a name that it got then.
+	Undo func(ctx context.Context, r *archive.Record, names []string) error
 
 	Event func(Event) // told what happens; may be nil
 }
@@ -152,7 +152,7 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 	}
 	err := r.carryOut(ctx, plan)
 	r.closePusher(ctx)
-	if opts.Way == ByPush && opts.OpenPush == nil {
+	if opts.Way == ByPush && opts.OpenPush == nil && len(plan.With(selector.Archive)) > 0 {
 		r.note("the engine is not on this host, so it can't push to this process: images are saved")
 	}
 	for _, d := range plan.Decisions {

@@ -69,7 +69,7 @@ func (r *run) remove(ctx context.Context, m removal) {
 	}
 	removed, err := r.eng.Remove(ctx, img)
 	if errors.Is(err, engine.ErrLateUse) {
-		r.undo(ctx, m, err)
+		r.undo(ctx, m, removed, err)
 		return
 	}
 	if errors.Is(err, engine.ErrNotFound) || err != nil && !r.gone(ctx, img) {
@@ -107,11 +107,12 @@ func (r *run) gone(ctx context.Context, img engine.Image) bool {
 }
 
 // undo gives back an image that came into use in the instant of its removal,
-// which an engine does not prevent for an image with several tags. A container
-// made of it runs, but its image is gone: the archive has it.
-func (r *run) undo(ctx context.Context, m removal, late error) {
+// which no engine prevents: between its own last look and the removal it may
+// wait for a container that starts. A container made of the image runs, but its
+// image is gone, or a name: the archive has it.
+func (r *run) undo(ctx context.Context, m removal, removed engine.Removed, late error) {
 	id := m.decision.Image.ID
-	if err := r.giveBack(ctx, m); err != nil {
+	if err := r.giveBack(ctx, m, removed.Untagged); err != nil {
 		r.left(id)
 		r.results[id].Outcome, r.results[id].Err = Lost, fmt.Errorf("%w: %w", late, err)
 		return
@@ -119,7 +120,11 @@ func (r *run) undo(ctx context.Context, m removal, late error) {
 	r.stay(id, fmt.Errorf("%w; it was given back from the archive", late))
 }
 
-func (r *run) giveBack(ctx context.Context, m removal) error {
+// undoTries is how often an image is given back: who was at work on it in that
+// instant may still be.
+const undoTries = 3
+
+func (r *run) giveBack(ctx context.Context, m removal, untagged []string) error {
 	switch {
 	case m.record == nil:
 		return errors.New("it was not archived")
@@ -128,10 +133,19 @@ func (r *run) giveBack(ctx context.Context, m removal) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
 	defer cancel()
-	if err := r.opts.Undo(ctx, m.record); err != nil {
-		return fmt.Errorf("giving it back from the archive: %w", err)
+	names := append([]string{}, m.decision.Image.References...) // none is none, not those of the record
+	for _, name := range untagged {
+		if !strings.Contains(name, "@") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
-	return nil
+	var err error
+	for range undoTries {
+		if err = r.opts.Undo(ctx, m.record, names); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("giving it back from the archive: %w", err)
 }
 
 // mayRemove is the last look before a removal. Everything that a removal

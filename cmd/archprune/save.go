@@ -217,9 +217,9 @@ func (a *app) note(ctx context.Context, report prune.Report, f *archive.Archive)
 
 // undo gives an image back to the engine that it came from. A name that means
 // another image by now belongs to that.
-func undo(eng *docker.Client, f *archive.Archive) func(context.Context, *archive.Record) error {
-	return func(ctx context.Context, r *archive.Record) error {
-		_, err := restore.Run(ctx, eng, f, r, restore.Options{FreeOnly: true})
+func undo(eng *docker.Client, f *archive.Archive) func(context.Context, *archive.Record, []string) error {
+	return func(ctx context.Context, r *archive.Record, names []string) error {
+		_, err := restore.Run(ctx, eng, f, r, restore.Options{Names: names, FreeOnly: true})
 		return err
 	}
 }
