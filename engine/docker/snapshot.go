@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -81,12 +82,36 @@ func (c *Client) images(ctx context.Context, t traits, sizes bool) ([]engine.Ima
 // list returns all images, untagged build parents included, each once.
 func (c *Client) list(ctx context.Context, t traits) ([]image.Summary, error) {
 	opts := image.ListOptions{All: true, Manifests: t.store == engine.Containerd && t.speaks("1.47")}
-	list, err := c.api.ImageList(ctx, opts)
+	list, err := c.tryList(ctx, opts)
 	if err != nil {
-		return nil, c.translate(err)
+		return nil, err
 	}
 	slices.SortStableFunc(list, func(a, b image.Summary) int { return cmp.Compare(a.ID, b.ID) })
 	return slices.CompactFunc(list, func(a, b image.Summary) bool { return a.ID == b.ID }), nil
+}
+
+// listTries is how often images are listed, with listPause in between.
+const (
+	listTries = 20
+	listPause = 50 * time.Millisecond
+)
+
+// tryList lists images. A containerd store can't while an image goes: it finds
+// the name of one whose content is no longer there.
+func (c *Client) tryList(ctx context.Context, opts image.ListOptions) ([]image.Summary, error) {
+	for try := 1; ; try++ {
+		list, err := c.api.ImageList(ctx, opts)
+		err = c.translate(err)
+		var refused *answerError
+		if !errors.As(err, &refused) || try == listTries {
+			return list, err
+		}
+		select {
+		case <-time.After(listPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // inspectAll inspects the listed images and returns the IDs of those for

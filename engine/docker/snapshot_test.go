@@ -1,9 +1,11 @@
 package docker
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -348,5 +350,29 @@ func TestSnapshotOfSwarmManager(t *testing.T) {
 	}
 	if want := []engine.Service{{Name: "web", Image: "demo-api:2.3"}}; !slices.Equal(s.Services, want) {
 		t.Errorf("Services = %+v, want %+v", s.Services, want)
+	}
+}
+
+// A containerd store refuses to list its images while one goes.
+func TestSnapshotListsAgain(t *testing.T) {
+	e, _ := setup(t)
+	w := tap(t, e)
+	id := e.Load(t, sample("x", "a:1"))[0]
+	var lists, refusals atomic.Int64
+	w.before = func(r *http.Request) int {
+		if !strings.HasSuffix(r.URL.Path, "/images/json") || lists.Add(1) > refusals.Load() {
+			return 0
+		}
+		return http.StatusNotFound
+	}
+	refusals.Store(listTries - 1)
+	s, err := w.Snapshot(t.Context())
+	if err != nil || len(s.Images) != 1 || s.Images[0].ID != id {
+		t.Errorf("Snapshot = %v, %v, want %s", s.Images, err, id)
+	}
+	refusals.Store(1 << 30)
+	lists.Store(0)
+	if _, err := w.Snapshot(t.Context()); !errors.Is(err, engine.ErrNotFound) || lists.Load() != listTries {
+		t.Errorf("Snapshot = %v after %d lists, want the engine's refusal after %d", err, lists.Load(), listTries)
 	}
 }
