@@ -89,6 +89,7 @@ func StartKind(t testing.TB, kind string) *Engine {
 type Options struct {
 	OwnNetwork bool  // a network namespace of its own: its loopback is not the test's
 	DiskSize   int64 // bytes of a file system that its data-root has for itself; 0 is none
+	InMemory   bool  // its data-root lies in memory: what is done there waits for no disk
 }
 
 // StartWith is like [StartKind] for an engine that is special.
@@ -129,10 +130,8 @@ func start(kind string, opts Options) (*Engine, error) {
 	if err := e.configure(); err != nil {
 		return nil, fmt.Errorf("preparing the %s engine: %w", f.name, joinStop(err, e))
 	}
-	if opts.DiskSize > 0 {
-		if err := mountDisk(e.Dir, e.DataRoot, opts.DiskSize); err != nil {
-			return nil, fmt.Errorf("preparing the %s engine: %w", f.name, joinStop(err, e))
-		}
+	if err := mountData(e.Dir, e.DataRoot, opts); err != nil {
+		return nil, fmt.Errorf("preparing the %s engine: %w", f.name, joinStop(err, e))
 	}
 	if err := e.boot(); err != nil {
 		return nil, fmt.Errorf("starting the %s engine: %w", f.name, joinStop(err, e))

@@ -103,17 +103,24 @@ func removeDir(f flavour, dir string, lock *os.File) error {
 	return os.RemoveAll(dir)
 }
 
-// mountDisk gives the folder data a file system of that size, which is kept in
-// a file of the engine's folder.
-func mountDisk(dir, data string, size int64) error {
-	image := filepath.Join(dir, "disk")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		return err
+// mountData gives the folder data a file system of its own where the options
+// ask for one. One of some size is kept in a file of the engine's folder.
+func mountData(dir, data string, opts Options) error {
+	disk := filepath.Join(dir, "disk")
+	var commands [][]string
+	switch {
+	case opts.InMemory:
+		commands = [][]string{{"mount", "-t", "tmpfs", "-o", "mode=0711", "tmpfs", data}}
+	case opts.DiskSize > 0:
+		if err := os.WriteFile(disk, nil, 0o600); err != nil {
+			return err
+		}
+		if err := os.Truncate(disk, opts.DiskSize); err != nil {
+			return err
+		}
+		commands = [][]string{{"mkfs.ext4", "-q", "-m", "0", disk}, {"mount", "-o", "loop", disk, data}}
 	}
-	if err := os.Truncate(image, size); err != nil {
-		return err
-	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, data}} {
+	for _, args := range commands {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", args[0], err, out)
 		}
