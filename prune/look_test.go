@@ -79,8 +79,13 @@ type willing struct{ Engine }
 func (willing) Inspect(context.Context, string) (engine.Image, error)  { return planned(), nil }
 func (willing) Containers(context.Context) ([]engine.Container, error) { return nil, nil }
 
+// leased is an archive whose lease holds.
+type leased struct{ Archive }
+
+func (leased) Renew(context.Context) error { return nil }
+
 func TestMayRemove(t *testing.T) {
-	r := &run{eng: willing{}, info: engine.Info{Store: engine.Classic}}
+	r := &run{eng: willing{}, arch: leased{}, info: engine.Info{Store: engine.Classic}}
 	for action, want := range map[selector.Action]bool{
 		selector.Remove: true, selector.Archive: false, selector.Keep: false, "": false, "delete": false,
 	} {
