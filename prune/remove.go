@@ -180,6 +180,9 @@ func (r *run) mayRemove(ctx context.Context, m removal) error {
 	if err := unused(img, containers); err != nil {
 		return err
 	}
+	if r.arch == nil { // nothing is archived
+		return nil
+	}
 	return r.arch.Renew(ctx)
 }
 

@@ -97,7 +97,7 @@ func repairFromArchive(t *testing.T, create kind) {
 			h.close(t)
 			whole := second(t, create, p, records)
 			d := records[0].Contents[0].Layers[1].Stored.Digest
-			h, r := repairing(t, p, records, d, damage)
+			_, r := repairing(t, p, records, d, damage)
 			told := int64(0)
 			if err := r.From(t.Context(), other(t, whole).Archive, func(n int64) { told += n }); err != nil {
 				t.Fatalf("From: %v", err)
@@ -188,7 +188,7 @@ func repairFromSave(t *testing.T, create kind) {
 			records := h.ingest(t, forms[0])
 			h.close(t)
 			d := records[0].Contents[0].Layers[0].Stored.Digest
-			h, r := repairing(t, p, records, d, gone)
+			_, r := repairing(t, p, records, d, gone)
 			if got := r.Useful(append(forms[1].images, NewImage(t, "other:1", Layer(t, "other")).Image)); len(got) != 1 || got[0].ID != forms[1].images[0].ID {
 				t.Errorf("Useful = %+v", got)
 			}
