@@ -135,9 +135,9 @@ func (r Report) Partial() bool {
 // ErrChanged means that an image is no longer what was decided on.
 var ErrChanged = errors.New("changed since the plan")
 
-// Run carries out plan. The archive may be nil where nothing is archived. What fails for one image is in its result, and the
+// Run carries out plan. What fails for one image is in its result, and the
 // others go on; an error is about the run as a whole, and the report is then
-// true up to that point.
+// true up to that point. The archive may be nil where nothing is archived.
 func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts Options) (Report, error) {
 	r := newRun(eng, arch, plan.Snapshot, opts)
 	report := Report{Started: time.Now(), Reclaimed: -1}
