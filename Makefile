@@ -40,6 +40,14 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 		go test -count=1 $(RACE) -run '$(ARCHIVE_TESTS)' ./archive; \
 	done
 
+.PHONY: races
+races: ## Run archprune beside others at work, on every kind of engine (root).
+	scripts/engine.sh host
+	scripts/engine.sh trixie
+	@set -e; for engine in $(ENGINES); do \
+		ARCHPRUNE_TEST_ENGINE=$$engine go test -tags torture -count=1 -v -timeout 30m ./internal/races; \
+	done
+
 .PHONY: conformance
 conformance: ## Run the OCI distribution tests against archprune serve.
 	go test -count=1 -tags conformance -run TestConformance -v ./serve
