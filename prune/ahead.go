@@ -36,7 +36,18 @@ func (a *ahead) take(i int) (io.ReadCloser, error) {
 	}
 	got := <-a.asked[i]
 	a.asked[i] = nil
+	if got.err != nil && a.depth > 0 {
+		return a.alone(i)
+	}
 	return got.body, got.err
+}
+
+// alone asks once more for a save that failed beside others, which may have
+// taken the room that it needs. From then on none is asked for ahead.
+func (a *ahead) alone(i int) (io.ReadCloser, error) {
+	a.close()
+	a.asked, a.depth = a.asked[:i+1], 0
+	return a.save(a.batches[i])
 }
 
 // close drops what was asked for and not taken.

@@ -21,8 +21,8 @@ func (b openBody) Close() error {
 	return nil
 }
 
-// TestSavesAreAskedAhead: in order, so many and not more, and what is not taken
-// is closed.
+// TestSavesAreAskedAhead in order, so many and not more. One that fails is tried
+// once more without the others.
 func TestSavesAreAskedAhead(t *testing.T) {
 	var batches [][]engine.Image
 	for _, size := range []int64{1, 2, 3, 4, 5} {
@@ -43,12 +43,32 @@ func TestSavesAreAskedAhead(t *testing.T) {
 		t.Fatalf("first save: %v, %d asked for, want 3", err, len(a.asked))
 	}
 	body.Close()
-	if _, err := a.take(1); !errors.Is(err, broken) || len(a.asked) != 4 {
-		t.Errorf("second save: %v, %d asked for, want its error and 4", err, len(a.asked))
+	if _, err := a.take(1); !errors.Is(err, broken) || open.Load() != 0 {
+		t.Errorf("second save: %v with %d open beside it, want its error and none", err, open.Load())
 	}
+	if asked.Load() != 5 {
+		t.Errorf("%d saves were asked for, want four and the second once more", asked.Load())
+	}
+	if _, err := a.take(2); err != nil || len(a.asked) != 3 || open.Load() != 1 {
+		t.Errorf("third save: %v, %d asked for and %d open, want it by itself", err, len(a.asked), open.Load())
+	}
+}
+
+// TestSavesAheadAreDropped when nobody takes them.
+func TestSavesAheadAreDropped(t *testing.T) {
+	var open atomic.Int32
+	a := &ahead{batches: make([][]engine.Image, 3), depth: 2, save: func([]engine.Image) (io.ReadCloser, error) {
+		open.Add(1)
+		return openBody{nil, &open}, nil
+	}}
+	body, err := a.take(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body.Close()
 	a.close()
-	if asked.Load() != 4 || open.Load() != 0 {
-		t.Errorf("%d saves were asked for and %d are open, want 4 and none", asked.Load(), open.Load())
+	if len(a.asked) != 3 || open.Load() != 0 {
+		t.Errorf("of %d saves %d are open, want none of 3", len(a.asked), open.Load())
 	}
 }
 
