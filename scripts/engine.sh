@@ -47,6 +47,7 @@ missing() {
 	has zsh || echo zsh
 	has fish || echo fish
 	has man || echo man-db
+	has systemd-analyze || echo systemd
 	has debootstrap || echo debootstrap debian-archive-keyring
 }
 

@@ -123,5 +123,7 @@ func setUp(env *testscript.Env, eng *enginetest.Engine) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	env.Setenv("SYSTEM_CONFIG", filepath.Join(env.WorkDir, "etc", "config.yaml"))
 	env.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(env.WorkDir, "archive"))
-	return nil
+	packaging, err := filepath.Abs(filepath.Join("..", "..", "packaging"))
+	env.Setenv("PACKAGING", packaging)
+	return err
 }

@@ -65,6 +65,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"need":        positive(0, cmdNeed),
 	"days-pass":   positive(2, cmdDaysPass),
 	"podman":      positive(0, cmdPodman),
+	"unit":        positive(1, cmdUnit),
+	"figures":     positive(1, cmdFigures),
 	"free-port":   positive(1, cmdFreePort),
 	"listens":     positive(1, cmdListens),
 	"tls-pair":    positive(2, cmdTLSPair),
