@@ -70,6 +70,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"serve":             {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"internal/durable":  {},
+		"internal/hostlock": {},
 		"internal/digestio": {},
 		"internal/ui":       {},
 		"internal/config":   {},

@@ -22,6 +22,7 @@ const (
 	exitUsage       = 2
 	exitPartial     = 3
 	exitDamaged     = 4
+	exitBusy        = 75 // as sysexits.h has it: try again later
 	exitInterrupted = 130
 )
 
@@ -31,6 +32,7 @@ const exitHelp = `EXIT STATUS:
      2  wrong usage
      3  done in part: some images could not be archived, removed or restored
      4  the archive is damaged, or has what is not trusted
+    75  another run is at work on the engine: try again later
    130  interrupted`
 
 // errPartial ends a run in which some images stayed. They have been reported.
@@ -56,6 +58,7 @@ func usagef(format string, args ...any) error {
 func exitCode(err error) int {
 	var usage usageError
 	var damaged *archive.DamageError
+	var busy busyError
 	switch {
 	case err == nil:
 		return exitDone
@@ -68,6 +71,8 @@ func exitCode(err error) int {
 		return exitDamaged
 	case errors.Is(err, errPartial):
 		return exitPartial
+	case errors.As(err, &busy):
+		return exitBusy
 	default:
 		return exitFailed
 	}

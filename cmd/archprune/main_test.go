@@ -11,6 +11,7 @@ import (
 
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/hostlock"
 	"github.com/archprune/archprune/prune"
 )
 
@@ -37,6 +38,7 @@ func commandUnderTest() {
 	testOnlyPatience = patience()
 	testOnlyLeaseTerm = leaseTerm()
 	systemConfig = os.Getenv("SYSTEM_CONFIG")
+	hostlock.Folders = []string{os.Getenv("HOME")}
 	main()
 }
 

@@ -78,7 +78,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 		Flags: slices.Concat(selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
-			tableFlag(), routeFlag()}, writeFlags(), engineFlags(), runFlags()),
+			tableFlag(), routeFlag(), lockWaitFlag()}, writeFlags(), engineFlags(), runFlags()),
 		Action: a.afterwards(func(c *cli.Context) error {
 			if !c.Bool("dry-run") {
 				if _, err := a.signer(c); err != nil {
@@ -90,6 +90,13 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 				return err
 			}
 			defer eng.Close()
+			if !c.Bool("dry-run") {
+				release, err := a.turn(c, eng)
+				if err != nil {
+					return err
+				}
+				defer release()
+			}
 			plan, err := a.decide(c.Context, c, eng)
 			if err != nil {
 				return err

@@ -27,7 +27,7 @@ var SettingKeys = map[string]kind{
 	"trust-key": words, "sign-key": word, "group-readable": yesNo, "verify": word,
 	"insecure-registry": yesNo, "registry-ca": word,
 	"keep": words, "keep-nothing": yesNo, "protect": words, "keep-last": number,
-	"filter": words, "dangling": yesNo, "min-age": duration,
+	"filter": words, "dangling": yesNo, "min-age": duration, "lock-wait": duration,
 	"route": word, "progress": word, "grace": word,
 	"metrics-file": word, "hook": word,
 }
