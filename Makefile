@@ -48,6 +48,12 @@ races: ## Run archprune beside others at work, on every kind of engine (root).
 		ARCHPRUNE_TEST_ENGINE=$$engine go test -tags torture -count=1 -v -timeout 30m ./internal/races; \
 	done
 
+.PHONY: safety
+safety: ## Take each line away that images rest on: its test must fail (root; see doc/safety.md).
+	scripts/engine.sh host
+	scripts/engine.sh trixie
+	go test -tags safety -count=1 -v -timeout 120m ./internal/safety
+
 .PHONY: conformance
 conformance: ## Run the OCI distribution tests against archprune serve.
 	go test -count=1 -tags conformance -run TestConformance -v ./serve

@@ -95,3 +95,36 @@ func TestMayRemove(t *testing.T) {
 		}
 	}
 }
+
+// An engine is not even asked about an image that may not go without a receipt.
+func TestReceiptComesFirst(t *testing.T) {
+	r := &run{eng: unasked{}, info: engine.Info{Store: engine.Classic}}
+	m := removal{decision: selector.Decision{Image: planned(), Action: selector.Archive}}
+	if err := r.mayRemove(t.Context(), m); err == nil || errors.Is(err, errAsked) {
+		t.Errorf("mayRemove without a receipt = %v, want that there is none", err)
+	}
+}
+
+var errAsked = errors.New("the engine was asked")
+
+type unasked struct{ Engine }
+
+func (unasked) Inspect(context.Context, string) (engine.Image, error) {
+	return engine.Image{}, errAsked
+}
+
+// TestMayRemoveNeedsAnAnswer: an engine that does not tell of its containers may
+// have one that uses the image.
+func TestMayRemoveNeedsAnAnswer(t *testing.T) {
+	r := &run{eng: silent{}, arch: leased{}, info: engine.Info{Store: engine.Classic}}
+	m := removal{decision: selector.Decision{Image: planned(), Action: selector.Remove}}
+	if err := r.mayRemove(t.Context(), m); !errors.Is(err, errSilent) {
+		t.Errorf("mayRemove = %v, want %v", err, errSilent)
+	}
+}
+
+var errSilent = errors.New("no answer")
+
+type silent struct{ willing }
+
+func (silent) Containers(context.Context) ([]engine.Container, error) { return nil, errSilent }

@@ -192,3 +192,60 @@ func TestOutlast(t *testing.T) {
 		}
 	})
 }
+
+// What a real engine can't be made to say: that it has removed the image and
+// has it, or nothing at all when it is asked afterwards.
+func TestRemoveBelievesNoSuccess(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(r *http.Request) int
+		says   string
+	}{
+		"still there": {func(r *http.Request) int {
+			if r.Method == http.MethodDelete { // it answers, and removes nothing
+				r.Method, r.URL.Path, r.URL.RawQuery = http.MethodGet, "/images/json", ""
+			}
+			return 0
+		}, "still has the image"},
+		"does not tell of the image":     {afterRemoval("/json", "/images/"), "looking whether it is gone"},
+		"does not tell of the container": {afterRemoval("/json", "/containers/"), "looking for late containers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, c := setup(t)
+			w := tap(t, e)
+			id := e.Load(t, sample("x", "a:1"))[0]
+			w.before = tt.answer
+			_, err := w.Remove(t.Context(), inspect(t, c, id.String()))
+			if err == nil || errors.Is(err, engine.ErrNotFound) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("Remove = %v, want that it says %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// afterRemoval fails, once the engine was asked to remove an image, requests
+// with these parts in their path.
+func afterRemoval(parts ...string) func(*http.Request) int {
+	asked := false
+	return func(r *http.Request) int {
+		asked = asked || r.Method == http.MethodDelete
+		for _, part := range parts {
+			if !asked || !strings.Contains(r.URL.Path, part) {
+				return 0
+			}
+		}
+		return http.StatusInternalServerError
+	}
+}
+
+// An interrupt that comes before the call keeps it from being made.
+func TestInterruptedDeleteIsNotMade(t *testing.T) {
+	e, c := setup(t)
+	w := tap(t, e)
+	id := e.Load(t, sample("x", "a:1"))[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.delete(ctx, id.String(), image.RemoveOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("delete = %v, want %v", err, context.Canceled)
+	}
+	wantNames(t, c, id, "a:1")
+}

@@ -141,6 +141,27 @@ func TestRemoveRefusesWhatChanged(t *testing.T) {
 	}
 }
 
+// An engine that takes the ID for another image, which a real one does not do.
+func TestRemoveRefusesAnotherImage(t *testing.T) {
+	e, c := setup(t)
+	w := tap(t, e)
+	ids := e.Load(t, sample("x", "x:1"), sample("y", "y:1"))
+	img := inspect(t, c, ids[0].String())
+	w.answer = func(r *http.Response) error {
+		if !strings.HasSuffix(r.Request.URL.Path, ids[0].String()+"/json") {
+			return nil
+		}
+		return rewrite(r, func(v *map[string]any) { (*v)["Id"] = ids[1].String() })
+	}
+	if _, err := w.Remove(t.Context(), img); !errors.Is(err, engine.ErrConflict) || !strings.Contains(err.Error(), ids[1].String()) {
+		t.Errorf("Remove = %v, want a conflict that names image %s", err, ids[1])
+	}
+	wantNames(t, c, ids[0], "x:1")
+	if len(w.removals) > 0 {
+		t.Errorf("the engine was asked to remove %q", w.removals)
+	}
+}
+
 // The engine's own checks leave out image mounts, which engines have from 28
 // on: an older one is made to tell of one.
 func TestRemoveRefusesMountedImage(t *testing.T) {

@@ -1,0 +1,73 @@
+package safety
+
+var pruneSources = []source{
+	{"prune/remove.go", "prune", []line{
+		{"what may go is asked before each removal", "1, 3", "err := r.mayRemove(ctx, m)\n\tif err != nil {", "", "TestLeaseLost", ""},
+		{"an image to be archived needs a receipt", "1", `if err := m.receipt.Proves(img, r.info.Store); err != nil {`, "", "TestReceiptComesFirst", ""},
+		{"the receipt is for the image as it is now", "1", `if err := m.receipt.Proves(now, r.info.Store); err != nil {`, "", "TestImageWithMorePlatformsStays", ""},
+		{"what was not decided is not removed", "3", `return fmt.Errorf("not removed: the decision is %q", m.decision.Action)`, "{}", "TestMayRemove", ""},
+		{"the image can be looked at again", "4", "now, err := r.eng.Inspect(ctx, img.ID.String())\n\tif err != nil {", "", "TestImageThatCantBeSeenIsNotGone", ""},
+		{"it has not changed since the plan", "3", `if err := unchanged(img, now); err != nil {`, "", "TestChangedImageStays/tag_moves/Inspect", ""},
+		{"the containers can be looked at again", "4", "containers, err := r.eng.Containers(ctx)\n\tif err != nil {", "", "TestMayRemoveNeedsAnAnswer", ""},
+		{"no container uses it", "3", `if err := unused(img, containers); err != nil {`, "", "TestChangedImageStays/container/Inspect", ""},
+		{"the lease still holds", "1, 7", `return r.arch.Renew(ctx)`, "return nil", "TestLeaseLost/Containers", ""},
+		{"an image that lost a name has changed", "3", `if !slices.Contains(now.References, ref) {`, "", "TestUnchanged", ""},
+		{"so has one that got a name", "3", `if !slices.Contains(planned.References, ref) {`, "", "TestUnchanged", ""},
+		{"and one with another ID", "3", `planned.ID != now.ID || `, "false || ", "TestUnchanged", ""},
+		{"and one with other layers", "3", ` || !slices.Equal(planned.DiffIDs, now.DiffIDs) {`, " {", "TestUnchanged", ""},
+		{"and one with other digest names", "3", `if !slices.Equal(planned.RepoDigests, now.RepoDigests) && len(what) == 0 {`, "", "TestUnchanged", ""},
+		{"a container in any state uses its image", "3", `return is(c.ImageID) || `, "return ", "TestUnused", ""},
+		{"a container of one of its manifests uses it", "3", ` || slices.ContainsFunc(img.Manifests, func(m engine.Manifest) bool { return m.Digest == id })`, " ", "TestUnused", ""},
+		{"a container that mounts it uses it", "3", ` || slices.ContainsFunc(c.Mounts, func(m engine.ImageMount) bool { return is(m.ImageID) })`, " ", "TestUnused", ""},
+		{"a mount of a lost name may be of any image", "4", `if m.ImageID == "" {`, "", "TestUnused", ""},
+		{"what came into use in that instant is given back", "5", `if errors.Is(err, engine.ErrLateUse) {`, "", "TestLateUseIsUndone", ""},
+		{"an image that can't be told of is not gone", "4", `if img.DiffIDs == nil {`, "", "TestImageThatCantBeSeenIsNotGone", ""},
+	}},
+	{"prune/prune.go", "prune", []line{
+		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\treturn false, nil", "if false {\n\t\treturn false, nil", "TestArchiveOnlyRemovesNothing", ""},
+		{"nor what was to be removed without an archive", "3", "if r.opts.ArchiveOnly {\n\t\treturn nil", "if false {\n\t\treturn nil", "TestArchiveOnlyRemovesNothing", ""},
+		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestFailingArchive", ""},
+	}},
+	{"prune/export.go", "prune", []line{
+		{"an image that the engine lacks in part is not archived", "4", `case img.Incomplete() || len(img.DiffIDs) == 0 && r.info.Store == engine.Containerd:`, "", "TestExportable", ""},
+		{"a save that would leak on the engine's disk is not asked for", "4", `if saveLeaks(r.info) && repeats(img.DiffIDs) {`, "", "TestRepeatedLayer", "trixie-classic"},
+	}},
+}
+
+var engineSources = []source{
+	{"engine/docker/remove.go", "engine/docker", []line{
+		{"an image is removed by a whole ID alone", "3", `if err := img.ID.Validate(); err != nil {`, "", "TestRemoveOfMissingImage", ""},
+		{"the engine is asked again before it removes", "3", `if err := c.confirm(ctx, t, img); err != nil {`, "", "TestRemoveRefusesWhatChanged", ""},
+		{"one name at most needs no force", "2", "case single(t, img):\n\t\tremoved, err = c.deleteImage(ctx, img, image.RemoveOptions{})", "case single(t, img):\n\t\tremoved, err = c.deleteImage(ctx, img, image.RemoveOptions{Force: 1 > 0})", "TestRemove", ""},
+		{"what the engine has done is looked at", "3, 5", `return removed, c.confirmGone(ctx, img, removed)`, "return removed, nil", "TestRemoveNoticesLateUse", ""},
+		{"the engine means this image", "3", `if now.ID != img.ID {`, "", "TestRemoveRefusesAnotherImage", ""},
+		{"it has the names that were decided on", "3", `if !slices.Equal(has, had) {`, "", "TestRemoveRefusesWhatChanged", ""},
+		{"no container uses it", "2, 3", "if use := usage(containers, img); use != \"\" {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrConflict, use)", "if use := usage(containers, img); false {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrConflict, use)", "TestRemoveRefusesWhatChanged", ""},
+		{"a container in any state uses its image", "2, 3", `if ctr.ImageID == img.ID {`, "", "TestRemoveRefusesWhatChanged", ""},
+		{"a container that mounts it uses it", "3", `if m.ImageID == img.ID {`, "", "TestRemoveRefusesMountedImage", ""},
+		{"a mount of a lost name may be of any image", "4", `if m.ImageID == "" {`, "", "TestRemoveRefusesMountedImage", ""},
+		{"force is for Docker's own engine", "2", `if !t.moby {`, "", "TestRemoveNeedsASafeWay", ""},
+		{"names go one by one only where they are compared", "2", `if !t.since("1.44") {`, "", "TestRemoveNeedsASafeWay", "trixie-containerd"},
+		{"each is compared", "2, 3", `complete(name)+"@"+img.ID.String()`, "complete(name)", "TestRemoveSparesImageThatTookTheName", "trixie-containerd"},
+		{"names are given back where the last step is refused", "3", `errors.Join(err, c.giveBack(ctx, img))`, "err", "TestRemoveGivesNamesBackWhenInterrupted", "trixie-containerd"},
+		{"an interrupt does not keep from looking", "5", "context.WithTimeout(context.WithoutCancel(ctx), restoreTime)\n\tdefer cancel()\n\t_, err := ", "context.WithTimeout(ctx, restoreTime)\n\tdefer cancel()\n\t_, err := ", "TestRemoveNoticesLateUseWhateverHappens", ""},
+		{"an image that is still there is not removed", "4", `return errors.New("the engine reports success but still has the image")`, "return nil", "TestRemoveBelievesNoSuccess", ""},
+		{"one of which that can't be told is not either", "4", `if err = c.translate(err); !errors.Is(err, engine.ErrNotFound) {`, "", "TestRemoveBelievesNoSuccess", ""},
+		{"a name that came late is noticed", "3, 5", ` !slices.Contains(img.References, name) && !slices.Contains(img.RepoDigests, name) {`, " false && name != \"\" {", "TestRemoveNoticesLateUse", ""},
+		{"containers that can't be seen may have come late", "4", `return fmt.Errorf("looking for late containers: %w", err)`, "return nil", "TestRemoveBelievesNoSuccess", ""},
+		{"a container that came late is noticed", "3, 5", "if use := usage(containers, img); use != \"\" {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrLateUse, use)", "if use := usage(containers, img); false {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrLateUse, use)", "TestRemoveNoticesLateUse", ""},
+		{"where the answer is lost, what is there counts", "4", `if _, gone := c.api.ImageInspect(ctx, img.ID.String()); !errors.Is(c.translate(gone), engine.ErrNotFound) {`, "", "TestRemoveReportsFailureOfWhatStays", ""},
+		{"an interrupt keeps from the call", "5", `if err := ctx.Err(); err != nil {`, "", "TestInterruptedDeleteIsNotMade", ""},
+		{"a call that was made is waited for", "5", `outlast(ctx, restoreTime)`, "context.WithCancel(ctx)", "TestRemoveNoticesLateUseWhateverHappens", ""},
+		{"the engine removes no parents by itself", "3", `list, err := c.api.ImageRemove(`, "opts.PruneChildren = true\n\tlist, err := c.api.ImageRemove(", "TestRemove", ""},
+	}},
+	{"engine/docker/containers.go", "engine/docker", []line{
+		{"containers that don't run count", "3", `container.ListOptions{All: true}`, "container.ListOptions{}", "TestRemoveRefusesWhatChanged", ""},
+		{"a mounted name may have moved", "4", `if m.id != "" && m.since.After(ctr.Created) {`, "", "TestRemoveRefusesMountedImage", ""},
+	}},
+	{"engine/docker/untag.go", "engine/docker", []line{
+		{"a bare tag is not deleted", "2", `if t.store != engine.Containerd || !t.since("1.44") {`, "", "TestUntagNeedsASafeWay", ""},
+		{"a tag of another image stays", "3", `if res.ID != id.String() {`, "", "TestUntag", "trixie-containerd"},
+		{"the last name stays", "3", `if !otherName(res, reference.FamiliarString(tag)) {`, "", "TestUntag", "trixie-containerd"},
+	}},
+}
