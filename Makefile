@@ -58,6 +58,11 @@ safety: ## Take each line away that images rest on: its test must fail (root; se
 conformance: ## Run the OCI distribution tests against archprune serve.
 	go test -count=1 -tags conformance -run TestConformance -v ./serve
 
+.PHONY: report-check
+report-check: ## Use the page of archprune report in a browser, with the keyboard (root).
+	scripts/engine.sh browser
+	go test -count=1 -tags browser -run TestReportInABrowser ./cmd/archprune
+
 .PHONY: bench
 bench: ## Measure against what people do without archprune (root; see doc/benchmarks.md).
 	scripts/engine.sh host

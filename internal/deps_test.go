@@ -69,6 +69,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"push":              {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"restore":           {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"serve":             {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
+		"internal/overview": {"engine", "selector", "archive", "archive/retention", "internal/durable", "internal/digestio", "internal/ui"},
 		"internal/durable":  {},
 		"internal/hostlock": {},
 		"internal/digestio": {},
@@ -112,7 +113,8 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/vbauerster/mpb/v8":                         {"internal/ui"},
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},
-		module + "internal/ui":                                 {"cmd/archprune"},
+		"github.com/chromedp":                                  {"cmd/archprune"},
+		module + "internal/ui":                                 {"cmd/archprune", "internal/overview"},
 		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "push", "restore", "internal/bench"},
 	}
 	for pkg, p := range packages(t) {

@@ -4,6 +4,7 @@
 #
 #   scripts/engine.sh demo    dockerd, docker and busybox
 #   scripts/engine.sh host    the same, and the programs that tests compare with
+#   scripts/engine.sh browser the same, and Chromium
 #   scripts/engine.sh trixie  Debian 13 with its dockerd in a cache folder:
 #                             ${ARCHPRUNE_TEST_CACHE:-${XDG_CACHE_HOME:-~/.cache}/archprune-test}/trixie
 #
@@ -49,6 +50,8 @@ missing() {
 	has man || echo man-db
 	has systemd-analyze || echo systemd
 	has debootstrap || echo debootstrap debian-archive-keyring
+	[ "$1" = browser ] || return 0
+	has chromium || echo chromium
 }
 
 # hold_services keeps packages from starting services until the script ends.
@@ -132,8 +135,8 @@ get_trixie() {
 }
 
 case ${1-} in
-demo | host | trixie) ;;
-*) die "usage: scripts/engine.sh demo|host|trixie" ;;
+demo | host | browser | trixie) ;;
+*) die "usage: scripts/engine.sh demo|host|browser|trixie" ;;
 esac
 [ "$(uname -s)" = Linux ] || die "the engines for tests and demo run on Linux: use a Linux machine, a Debian one at best"
 mkdir -p "$cache"

@@ -44,6 +44,13 @@ type Decision struct {
 	Reasons []Reason
 }
 
+// BuildParent reports whether d is about an untagged build parent, which docker
+// hides too: it goes or stays with the images that were built on it.
+func (d Decision) BuildParent() bool {
+	code := d.Reasons[0].Code
+	return d.Image.Dangling() && (code == codeParent || code == codeParentGoes)
+}
+
 // Plan holds one decision for each image of Snapshot. Decisions are sorted for
 // people: by first reference in natural order, untagged images last, by ID.
 type Plan struct {

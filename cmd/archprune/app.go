@@ -49,7 +49,7 @@ func finish(stderr io.Writer, err error) int {
 }
 
 func (a *app) commands() []*cli.Command {
-	return a.configured([]*cli.Command{a.planCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
+	return a.configured([]*cli.Command{a.planCommand(), a.reportCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
 		a.serveCommand(),
 		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),

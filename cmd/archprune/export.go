@@ -135,7 +135,7 @@ func (a *app) exportRecord(c *cli.Context, f *archive.Archive, r *archive.Record
 	if toStdout(c) {
 		err = write.stream(c.Context, a.stdout, task.Add)
 	} else {
-		written, err = writeFile(c.String("output"), func(f *durable.Pending) error { return write.toFile(c.Context, f, task.Add) })
+		written, err = writeFile("-o", c.String("output"), func(f *durable.Pending) error { return write.toFile(c.Context, f, task.Add) })
 	}
 	if err != nil {
 		task.Done("failed")

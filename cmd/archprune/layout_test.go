@@ -116,7 +116,7 @@ func TestHiddenParentsAreCountedApart(t *testing.T) {
 	if got, want := count(hostPlan()), (counts{archive: 1, remove: 2, keep: 1, parents: 1}); got != want {
 		t.Errorf("count = %+v, want %+v", got, want)
 	}
-	if hidden(decision(selector.Keep, "parent", "build parent of x:1, which stays", "base:1")) {
+	if decision(selector.Keep, "parent", "build parent of x:1, which stays", "base:1").BuildParent() {
 		t.Error("a tagged build parent is hidden")
 	}
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // writeFile writes a file that is there whole and durable afterwards, or as it
-// was before, and returns its size. Nobody but its owner can read it, as with
-// docker save.
-func writeFile(name string, write func(*durable.Pending) error) (int64, error) {
-	final, err := outputName(name)
+// was before, and returns its size; flag is what named it. Nobody but its owner
+// can read it, as with docker save.
+func writeFile(flag, name string, write func(*durable.Pending) error) (int64, error) {
+	final, err := outputName(flag, name)
 	if err != nil {
 		return 0, err
 	}
@@ -40,18 +40,18 @@ func writeFile(name string, write func(*durable.Pending) error) (int64, error) {
 
 // outputName is the file that a name leads to, in a folder that is there. A
 // link stays and what it leads to is replaced.
-func outputName(name string) (string, error) {
+func outputName(flag, name string) (string, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && info.IsDir():
-		return "", usagef("-o %s: it is a folder: name a file in it", name)
+		return "", usagef("%s %s: it is a folder: name a file in it", flag, name)
 	case err == nil && !info.Mode().IsRegular():
-		return "", usagef("-o %s: it is no regular file: write to it by '-o - >%[1]s'", name)
+		return "", usagef("%s %s: it is no regular file: write to it by '%[1]s - >%[2]s'", flag, name)
 	case err == nil:
 		return filepath.EvalSymlinks(name)
 	}
 	if _, err := os.Stat(filepath.Dir(name)); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef("-o %s: there is no folder %s: make it first", name, filepath.Dir(name))
+		return "", usagef("%s %s: there is no folder %s: make it first", flag, name, filepath.Dir(name))
 	}
 	return name, nil
 }

@@ -27,7 +27,7 @@ func TestWriteFileIsWholeOrNotThere(t *testing.T) {
 			if err == nil {
 				want = "new content"
 			}
-			_, got := writeFile(name, func(w *durable.Pending) error {
+			_, got := writeFile("-o", name, func(w *durable.Pending) error {
 				_, writeErr := io.WriteString(w, "new content")
 				if now, _ := os.ReadFile(name); string(now) != before {
 					t.Errorf("while it is written the file is %q", now)

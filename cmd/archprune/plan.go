@@ -26,20 +26,23 @@ func (a *app) planCommand() *cli.Command {
      archive+remove   it is archived, the archive is proven, then it is removed
      remove           it is removed without an archive
    Untagged build parents go or stay with the images built on them.`,
-		Flags: slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
-		Action: func(c *cli.Context) error {
-			eng, err := a.engine(c)
-			if err != nil {
-				return err
-			}
-			defer eng.Close()
-			plan, err := a.decide(c.Context, c, eng)
-			if err != nil {
-				return err
-			}
-			return a.showPlan(c, eng, plan)
-		},
+		Flags:  slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
+		Action: func(c *cli.Context) error { return a.withPlan(c, a.showPlan) },
 	}
+}
+
+// withPlan decides what is to happen in the engine, and hands that on.
+func (a *app) withPlan(c *cli.Context, then func(*cli.Context, *docker.Client, selector.Plan) error) error {
+	eng, err := a.engine(c)
+	if err != nil {
+		return err
+	}
+	defer eng.Close()
+	plan, err := a.decide(c.Context, c, eng)
+	if err != nil {
+		return err
+	}
+	return then(c, eng, plan)
 }
 
 // showPlan prints a plan and what it is worth.
@@ -52,15 +55,7 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	if err != nil && !errors.Is(err, archive.ErrNoArchive) {
 		return err
 	}
-	w, err := estimate(c.Context, plan, f, place)
-	if err != nil {
-		return err
-	}
-	way, err := parseRoute(c)
-	if err != nil {
-		return err
-	}
-	routes, err := foresee(c.Context, plan, f, way, eng.Local())
+	w, routes, err := prospects(c, eng, plan, f, place)
 	if err != nil {
 		return err
 	}
@@ -77,6 +72,21 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	}
 	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), "\n"))
 	return err
+}
+
+// prospects are what a plan would bring, and by which ways images would leave
+// the engine. The archive may be nil.
+func prospects(c *cli.Context, eng *docker.Client, plan selector.Plan, f *archive.Archive, at place) (worth, ways, error) {
+	way, err := parseRoute(c)
+	if err != nil {
+		return worth{}, ways{}, err
+	}
+	w, err := estimate(c.Context, plan, f, at)
+	if err != nil {
+		return worth{}, ways{}, err
+	}
+	routes, err := foresee(c.Context, plan, f, way, eng.Local())
+	return w, routes, err
 }
 
 // summarise says in a few lines what a plan comes to.
@@ -124,13 +134,6 @@ func reasons(d selector.Decision) string {
 	return strings.Join(texts, "; ")
 }
 
-// hidden reports whether d is about an untagged build parent, which docker
-// hides too: it goes or stays with the images that were built on it.
-func hidden(d selector.Decision) bool {
-	code := d.Reasons[0].Code
-	return d.Image.Dangling() && (code == "parent" || code == "parent-of-removed")
-}
-
 // counts are numbers of images. Hidden ones count as parents alone.
 type counts struct{ archive, remove, keep, parents int }
 
@@ -138,7 +141,7 @@ func count(plan selector.Plan) counts {
 	var n counts
 	for _, d := range plan.Decisions {
 		switch {
-		case hidden(d):
+		case d.BuildParent():
 			n.parents++
 		case d.Action == selector.Archive:
 			n.archive++

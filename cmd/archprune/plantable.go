@@ -38,7 +38,7 @@ type planRow struct {
 func (l planLayout) print(w io.Writer, plan selector.Plan) error {
 	var rows []planRow
 	for _, d := range plan.Decisions {
-		if l.all || !hidden(d) {
+		if l.all || !d.BuildParent() {
 			rows = append(rows, planRow{l.names(d), ui.ShortID(d.Image.ID.String()), ui.Size3(d.Image.Size), string(d.Action), reasons(d)})
 		}
 	}

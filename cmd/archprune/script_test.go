@@ -377,6 +377,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`(Less than a|About an?|\d+) (second|minute|hour|day|week|month|year)s? ago`), "AGE"},
 	{regexp.MustCompile(`\bin (less than a|about an?|\d+) (second|minute|hour|day|week|month|year)s?\b`), "SOON"},
 	{regexp.MustCompile(`(?m)^From: .*$`), "From: ENGINE"},
+	{regexp.MustCompile(`(?m)^Engine: .*$`), "Engine: ENGINE"},
 	{regexp.MustCompile(`(?m)^Digest: .*\n`), ""},                                  // of containerd stores alone
 	{regexp.MustCompile(`(?m)^Note: archive and engine share a disk.*\n.*\n`), ""}, // do they?
 	{regexp.MustCompile(`(?m)^Export: .*\n`), ""},                                  // by which way: engines differ
