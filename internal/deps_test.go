@@ -114,6 +114,7 @@ func TestForeignPackagesHaveOneImporter(t *testing.T) {
 		"github.com/docker/cli/cli/command/formatter":          {"internal/ui"},
 		"github.com/rogpeppe/go-internal/testscript":           {"cmd/archprune"},
 		"github.com/chromedp":                                  {"cmd/archprune"},
+		"github.com/santhosh-tekuri/jsonschema/v6":             {"cmd/archprune"},
 		module + "internal/ui":                                 {"cmd/archprune", "internal/overview"},
 		module + "engine/docker":                               {"cmd/archprune", "archive", "prune", "push", "restore", "internal/bench"},
 	}

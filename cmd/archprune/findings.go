@@ -318,7 +318,7 @@ func (a *app) findingsJSON(found findings) error {
 			doc.Untrusted = append(doc.Untrusted, bad.Name)
 		}
 	}
-	if err := writeJSON(a.stdout, doc); err != nil {
+	if err := ui.WriteJSON(a.stdout, doc); err != nil {
 		return err
 	}
 	return found.err()

@@ -82,7 +82,7 @@ func (a *app) showForgetOnly(c *cli.Context, f *archive.Archive, plan forgetPlan
 		return err
 	}
 	if c.Bool("json") {
-		return writeJSON(a.stdout, struct {
+		return ui.WriteJSON(a.stdout, struct {
 			Images  []forgetLine  `json:"images"`
 			Frees   int64         `json:"frees_bytes_estimate"`
 			Collect collectedLine `json:"collectable"`

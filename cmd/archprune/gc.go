@@ -61,7 +61,7 @@ func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms
 		return err
 	}
 	if c.Bool("json") {
-		return writeJSON(a.stdout, newCollectedLine(got))
+		return ui.WriteJSON(a.stdout, newCollectedLine(got))
 	}
 	a.section("Would Be Deleted:", purgedLines(got.Purged))
 	for _, line := range youngLines(got, terms) {

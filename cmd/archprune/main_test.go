@@ -84,7 +84,7 @@ func (s sequential) Run(name string, f func(testscript.T)) {
 func TestScript(t *testing.T) {
 	eng := enginetest.Shared(t)
 	testscript.RunT(sequential{t}, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "testdata", "script"),
+		Dir:                 scriptDir,
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {

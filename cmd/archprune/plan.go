@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -60,7 +58,7 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 		return err
 	}
 	if c.Bool("json") {
-		return writeJSON(a.stdout, planDocument(plan, w, routes))
+		return ui.WriteJSON(a.stdout, planDocument(plan, w, routes))
 	}
 	if len(plan.Decisions) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "The engine has no images.")
@@ -185,10 +183,4 @@ func planDocument(plan selector.Plan, w worth, routes ways) any {
 		Estimate worth     `json:"estimate"`
 		Routes   ways      `json:"routes"`
 	}{images, w, routes}
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -51,7 +51,7 @@ func (a *app) showCommand() *cli.Command {
 			proofs := a.proofs(c.Context, f)
 			if c.Bool("json") {
 				proven, _ := proofs.Of(r)
-				return writeJSON(a.stdout, shownRecord{r, signed, proven})
+				return ui.WriteJSON(a.stdout, shownRecord{r, signed, proven})
 			}
 			kept := whereabouts{archive: f.Location(), proven: provenLine(proofs, r, a.now())}
 			kept.file, _ = f.File(c.Context, r)

@@ -65,14 +65,30 @@ func jsonLine(messageType string, v any) (string, error) {
 	return head + "," + strings.TrimPrefix(body, "{") + "\n", nil
 }
 
-// encodeJSON is v in one line: <none> stays readable, and nothing in it acts on
-// a terminal.
+// WriteJSON writes v as one document, indented for people who look at it.
+func WriteJSON(w io.Writer, v any) error {
+	doc, err := encode(v, "  ")
+	if err != nil {
+		return fmt.Errorf("encoding JSON: %w", err)
+	}
+	_, err = io.WriteString(w, doc)
+	return err
+}
+
+// encodeJSON is v in one line.
 func encodeJSON(v any) (string, error) {
+	doc, err := encode(v, "")
+	return strings.TrimSuffix(doc, "\n"), err
+}
+
+// encode keeps <none> readable, and lets nothing in v act on a terminal.
+func encode(v any, indent string) (string, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
 	if err := enc.Encode(v); err != nil {
 		return "", err
 	}
-	return cleanJSON(strings.TrimSuffix(buf.String(), "\n")), nil
+	return cleanJSON(buf.String()), nil
 }

@@ -78,3 +78,16 @@ func TestJSONLinesFromManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteJSONIsHarmlessOnATerminal(t *testing.T) {
+	var out strings.Builder
+	if err := WriteJSON(&out, map[string]string{"<none>": "a\x1b\u202e\u009b\x7f\n"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "{\n  \"<none>\": \"a\\u001b\\u202e\\u009b\\u007f\\n\"\n}\n"; got != want {
+		t.Errorf("document = %q, want %q", got, want)
+	}
+	if err := WriteJSON(failingWriter{}, 1); !errors.Is(err, errDisk) {
+		t.Errorf("WriteJSON to a full disk = %v, want %v", err, errDisk)
+	}
+}
