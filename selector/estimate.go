@@ -55,14 +55,26 @@ func newLayers() *layers { return &layers{make(map[link]int)} }
 
 // count counts an image's chains and returns which were not counted before.
 func (l *layers) count(img engine.Image) (fresh []int) {
+	chains, known := l.chains(img)
+	for i := known; i < len(chains); i++ {
+		fresh = append(fresh, i)
+	}
+	return fresh
+}
+
+// chains returns the numbers of an image's chains, lowest first, and how many
+// of them were known before: what lies on a new layer is new.
+func (l *layers) chains(img engine.Image) (numbers []int, known int) {
 	below := 0
-	for i, layer := range img.DiffIDs {
+	for _, layer := range img.DiffIDs {
 		at := link{below, layer}
 		if l.number[at] == 0 {
 			l.number[at] = len(l.number) + 1
-			fresh = append(fresh, i)
+		} else {
+			known++
 		}
 		below = l.number[at]
+		numbers = append(numbers, below)
 	}
-	return fresh
+	return numbers, known
 }

@@ -26,9 +26,12 @@ const (
 	codeDigestOnly      = "digest-only"
 	codeIncomplete      = "incomplete"
 	codeParent          = "parent"
+	codeEnough          = "enough-space"
+	codeFreesNothing    = "frees-nothing"
 
 	codeKeepPattern = "keep-pattern"
 	codeNoKeep      = "no-keep-given"
+	codeOldest      = "oldest"
 
 	codeParentGoes  = "parent-of-removed"
 	codeDangling    = "dangling"

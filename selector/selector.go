@@ -79,6 +79,7 @@ type Policy struct {
 	Filters     Filters       // what they don't select stays
 	Dangling    bool          // all but dangling images stay
 	MinAge      time.Duration // images younger than this stay
+	Space       *Space        // nil: all go that may
 
 	Repositories []RepositoryPolicy // what holds for some repositories beside that
 }
@@ -109,6 +110,7 @@ func (p Policy) Validate() error {
 func Select(s engine.Snapshot, p Policy, now time.Time) Plan {
 	sel := newSelection(ordered(s), p, now)
 	sel.findStays()
+	sel.makeSpace()
 	if sel.snapshot.Engine.Store == engine.Classic {
 		sel.keepParents()
 	}
@@ -139,13 +141,16 @@ func (s *selection) decide(c *candidate) Decision {
 	switch {
 	case len(c.stays) > 0:
 		d.Action, d.Reasons = Keep, c.stays
-		if c.kept && d.Reasons[0].Code != codeIncomplete {
+		if c.kept && !slices.Contains([]string{codeIncomplete, codeEnough, codeFreesNothing}, d.Reasons[0].Code) {
 			d.Reasons[0].Text += " (wins over " + c.keptBy + ")"
 		}
 	case s.archives(c):
 		d.Action, d.Reasons = Archive, []Reason{s.whyArchived(c)}
 	default:
 		d.Action, d.Reasons = Remove, s.whyRemoved(c)
+	}
+	if d.Action != Keep && s.policy.Space != nil {
+		d.Reasons = append(d.Reasons, Reason{codeOldest, "among the oldest: " + s.ageOf(c.image).text})
 	}
 	return d
 }

@@ -52,6 +52,9 @@ func (a *app) keepFigures(c *cli.Context, started time.Time, status int) {
 		metrics.Gauge{Name: "last_run_timestamp_seconds", Help: "When the last run ended.", Value: float64(now.Unix())},
 		metrics.Gauge{Name: "last_run_duration_seconds", Help: "How long the last run took.", Value: now.Sub(started).Seconds()},
 		metrics.Gauge{Name: "last_run_exit_status", Help: "Exit status of the last run.", Value: float64(status)})
+	if a.space != nil {
+		gauges = append(gauges, a.space.figures()...)
+	}
 	if status == exitDone {
 		gauges = append(gauges, metrics.Gauge{Name: "last_success_timestamp_seconds", Help: "When a run last ended with all done.", Value: float64(now.Unix())})
 	}

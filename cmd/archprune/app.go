@@ -29,6 +29,7 @@ type app struct {
 	repositories []selector.RepositoryPolicy // that it has
 	rules        []forgetRule                // that it has
 
+	space   *wantedSpace  // of the engine's disk, where something was asked for
 	ended   *prune.Report // what a run came to, once it has
 	figures []metrics.Gauge
 }

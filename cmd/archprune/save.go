@@ -113,12 +113,15 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 		}
 	}
 	if goes(plan) == 0 {
+		a.tellSpace()
 		return a.nothingToDo(c, plan)
 	}
 	if err := a.sure(c, "this asks before it removes images", warning(plan)); err != nil {
 		return err
 	}
-	return a.carryOut(c, eng, plan, prune.Options{})
+	err := a.carryOut(c, eng, plan, prune.Options{})
+	a.tellSpace()
+	return err
 }
 
 func (a *app) nothingToDo(c *cli.Context, plan selector.Plan) error {

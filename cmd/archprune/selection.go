@@ -30,6 +30,7 @@ func selectionFlags() []cli.Flag {
 			"the pruneFilters of docker's config.json apply too"},
 		&cli.BoolFlag{Name: "dangling", Usage: "only dangling images may go, as docker image prune"},
 		&cli.DurationFlag{Name: "min-age", Usage: "images built or tagged less than `DURATION` ago stay"},
+		aboveFlag(), freeSpaceFlag(),
 	}
 }
 
@@ -93,36 +94,38 @@ func (a *app) decide(ctx context.Context, c *cli.Context, eng *docker.Client) (s
 	if err != nil {
 		return selector.Plan{}, err
 	}
+	if a.space, err = parseSpace(c, eng); err != nil {
+		return selector.Plan{}, err
+	}
 	snapshot, err := eng.Snapshot(ctx)
 	if err != nil {
 		return selector.Plan{}, err
 	}
-	if err := a.retime(c, snapshot); err != nil {
-		return selector.Plan{}, err
+	if snapshot.Engine.Store == engine.Classic || a.space != nil {
+		catalog, err := a.known(c)
+		if err != nil {
+			return selector.Plan{}, err
+		}
+		catalog.Retime(snapshot.Images) // pushes of earlier runs make no image younger
+		if p.Space, err = a.space.toMake(snapshot, catalog); err != nil {
+			return selector.Plan{}, err
+		}
 	}
 	return selector.Select(snapshot, p, now), nil
 }
 
-// retime keeps pushes of earlier runs from making images look younger.
-func (a *app) retime(c *cli.Context, s engine.Snapshot) error {
-	if s.Engine.Store != engine.Classic {
-		return nil
-	}
+// known is the catalog of the archive, which may still have to be made.
+func (a *app) known(c *cli.Context) (*archive.Catalog, error) {
 	place, err := parsePlace(c.String("archive"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f, err := a.open(c, place)
 	if errors.Is(err, archive.ErrNoArchive) {
-		return nil
+		return &archive.Catalog{}, nil
 	}
 	if err != nil {
-		return elsewhere(err)
+		return nil, elsewhere(err)
 	}
-	catalog, err := f.Catalog(c.Context)
-	if err != nil {
-		return err
-	}
-	catalog.Retime(s.Images)
-	return nil
+	return f.Catalog(c.Context)
 }

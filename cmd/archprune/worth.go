@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/internal/ui"
@@ -55,28 +52,6 @@ func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, at pl
 	}
 	w.SameDisk = at.local() && sameDisk(plan.Snapshot.Engine.RootDir, at.path)
 	return w, nil
-}
-
-// sameDisk is only known for an engine on this host.
-func sameDisk(a, b string) bool {
-	var x, y unix.Stat_t
-	for unix.Stat(b, &y) != nil { // an archive still to be made: its parent decides
-		i := strings.LastIndex(b, "/")
-		if i <= 0 {
-			return false
-		}
-		b = b[:i]
-	}
-	return unix.Stat(a, &x) == nil && x.Dev == y.Dev
-}
-
-// freeBytes is the room on the file system of path; 0 is unknown.
-func freeBytes(path string) int64 {
-	var s unix.Statfs_t
-	if unix.Statfs(path, &s) != nil {
-		return 0
-	}
-	return int64(s.Bavail) * int64(s.Bsize)
 }
 
 // frees says what the engine's disk gains.

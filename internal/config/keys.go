@@ -28,6 +28,7 @@ var SettingKeys = map[string]kind{
 	"insecure-registry": yesNo, "registry-ca": word,
 	"keep": words, "keep-nothing": yesNo, "protect": words, "keep-last": number,
 	"filter": words, "dangling": yesNo, "min-age": duration, "lock-wait": duration,
+	"if-disk-above": word, "free-space": word,
 	"route": word, "progress": word, "grace": word,
 	"metrics-file": word, "hook": word,
 }
