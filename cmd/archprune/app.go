@@ -22,6 +22,7 @@ import (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	log            *ui.Messages // to stderr
 	now            func() time.Time
 	keys           keys
 
@@ -35,17 +36,17 @@ type app struct {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: newLog(stderr), now: time.Now}
 	err := a.cli().RunContext(ctx, permute(args, a.commands()))
 	if ctx.Err() != nil && err != nil {
 		err = context.Canceled
 	}
-	return finish(stderr, err)
+	return finish(a.log, err)
 }
 
 // finish says what went wrong and returns the exit status.
-func finish(stderr io.Writer, err error) int {
-	complain(stderr, err)
+func finish(log *ui.Messages, err error) int {
+	complain(log, err)
 	return exitCode(err)
 }
 
@@ -137,7 +138,7 @@ func jsonFlag() cli.Flag {
 
 // runFlags are about how a run tells what it does.
 func runFlags() []cli.Flag {
-	return []cli.Flag{progressFlag(), jsonFlag(), metricsFlag(), hookFlag()}
+	return []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag(), metricsFlag(), hookFlag()}
 }
 
 func progressFlag() cli.Flag {
@@ -158,7 +159,7 @@ func (a *app) engine(c *cli.Context) (*docker.Client, error) {
 }
 
 func (a *app) progress(c *cli.Context) *ui.Progress {
-	return ui.NewProgress(a.stderr, ui.Mode(c.String("progress")))
+	return a.log.Progress(ui.Mode(c.String("progress")))
 }
 
 // permute moves flags before arguments, as docker's users type them in any
@@ -213,5 +214,5 @@ func takesValue(c *cli.Command, word string) bool {
 }
 
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "archprune: warning: %s\n", ui.Clean(fmt.Sprintf(format, args...)))
+	a.log.Warn(fmt.Sprintf(format, args...))
 }

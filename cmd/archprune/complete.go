@@ -28,7 +28,7 @@ func complete(ctx context.Context, words []string, stdout io.Writer) {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	a := &app{stdout: io.Discard, stderr: io.Discard, stdin: strings.NewReader(""), now: time.Now}
+	a := &app{stdout: io.Discard, stderr: io.Discard, log: newLog(io.Discard), stdin: strings.NewReader(""), now: time.Now}
 	last := words[len(words)-1]
 	for _, candidate := range a.candidates(ctx, words) {
 		if word, what, ok := strings.Cut(candidate, "\t"); !strings.HasPrefix(word, last) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -61,8 +60,8 @@ func (a *app) showConfig(c *cli.Context) error {
 	}
 	rows := settingRows(a.config, a.environment())
 	if len(rows) == 0 && format == "" {
-		_, err := fmt.Fprintln(a.stderr, "Nothing is configured: every setting has its default.")
-		return err
+		a.log.Info("Nothing is configured: every setting has its default.")
+		return nil
 	}
 	return ui.WriteRows(a.stdout, format, "{{.Setting}}\t{{.Value}}\t{{.From}}",
 		map[string]string{"Setting": "SETTING", "Value": "VALUE", "From": "FROM"}, rows)

@@ -33,7 +33,7 @@ func (a *app) configured(commands []*cli.Command) []*cli.Command {
 		if slices.Contains([]string{"help", "version", "completion", "man"}, c.Name) {
 			continue
 		}
-		c.Flags = append(c.Flags, configFlag())
+		c.Flags = append(c.Flags, configFlag(), logFormatFlag(), logLevelFlag())
 		c.Before = a.configure
 	}
 	return commands
@@ -64,7 +64,7 @@ func (a *app) configure(c *cli.Context) error {
 			}
 		}
 	}
-	return nil
+	return a.configureLog(c)
 }
 
 // selects are the settings about what goes from an engine. Some commands have

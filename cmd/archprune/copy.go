@@ -30,7 +30,7 @@ func (a *app) copyCommand() *cli.Command {
 			&cli.StringFlag{Name: "from", Usage: "another `ARCHIVE`; the same as --archive"},
 			&cli.BoolFlag{Name: "all", Usage: "copy everything"},
 			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`"},
-		}, writeFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		}, writeFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag()}),
 		Action: a.copy,
 	}
 }
@@ -110,7 +110,7 @@ func toCopy(c *cli.Context, catalog *archive.Catalog, at time.Time) ([]*archive.
 // copyAll goes on after an image that fails.
 func (a *app) copyAll(ctx context.Context, c *cli.Context, from, to *archive.Archive, records []*archive.Record, bad []archive.BadRecord) error {
 	progress := a.progress(c)
-	run := &copyRun{progress: progress, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "copy")}}
+	run := &copyRun{progress: progress, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "copy"), quiet: quiet(c)}}
 	defer func() { run.out.flush(run.summary()) }()
 	copier, err := archive.NewCopier(ctx, from, to)
 	if err != nil {
@@ -162,10 +162,10 @@ func (r *copyRun) record(ctx context.Context, copier *archive.Copier, record *ar
 	r.sent += done.Sent
 	if done.Known {
 		r.known++
-		return r.out.add(line, "")
+		return r.out.add(line, line.ID, "")
 	}
 	r.copied++
-	return r.out.add(line, fmt.Sprintf("copied: %s: sent %s of %s", neededName(record), ui.Size3(done.Sent), ui.Size3(record.Sizes.Stored)))
+	return r.out.add(line, line.ID, fmt.Sprintf("copied: %s: sent %s of %s", neededName(record), ui.Size3(done.Sent), ui.Size3(record.Sizes.Stored)))
 }
 
 // summary is what people are told last.

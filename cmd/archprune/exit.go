@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/archprune/archprune/archive"
@@ -79,13 +78,13 @@ func exitCode(err error) int {
 }
 
 // complain prints an error, unless it was reported where it happened.
-func complain(w io.Writer, err error) {
+func complain(log *ui.Messages, err error) {
 	switch {
 	case err == nil, errors.Is(err, errPartial), errors.Is(err, errDamaged), errors.Is(err, errNone):
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(w, "archprune: interrupted: no image is half archived or half removed; run it again to go on")
+		log.Error("interrupted: no image is half archived or half removed; run it again to go on", "exit_status", exitCode(err))
 	default:
-		fmt.Fprintf(w, "archprune: %s%s\n", oneLine(err), advice(err))
+		log.Error(oneLine(err)+advice(err), "exit_status", exitCode(err))
 	}
 }
 

@@ -39,7 +39,7 @@ func (a *app) exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "uncompressed", Usage: "do not compress"},
 			&cli.StringFlag{Name: "as", Usage: "give the image this `NAME` instead of its archived ones"},
 			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`"},
-		}, readFlags(), []cli.Flag{progressFlag()}),
+		}, readFlags(), []cli.Flag{progressFlag(), quietFlag("print nothing but what goes wrong")}),
 		Action: a.export,
 	}
 }
@@ -143,7 +143,7 @@ func (a *app) exportRecord(c *cli.Context, f *archive.Archive, r *archive.Record
 	}
 	task.Done("")
 	progress.Close()
-	if toStdout(c) {
+	if toStdout(c) || quiet(c) {
 		return nil
 	}
 	_, err = fmt.Fprintf(a.stdout, "exported: %s (%s) to %s: %s\n", ui.Clean(cmp.Or(strings.Join(names, ", "), "<none>")),

@@ -26,6 +26,7 @@ type findings struct {
 	flaws      []archive.Flaw
 	lost       []archive.Lost // of these some may be bad records
 	repaired   []repaired
+	brief      bool // no word about what is whole
 
 	images []imageFinding // one for each of records
 	blobs  map[digest.Digest]*damagedBlob
@@ -98,6 +99,10 @@ func (a *app) reportFindings(c *cli.Context, found findings) error {
 	if c.Bool("json") {
 		return a.findingsJSON(found)
 	}
+	if quiet(c) && found.err() == nil {
+		return nil
+	}
+	found.brief = quiet(c)
 	text := found.text()
 	if len(found.records)+len(text) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "The archive is empty.")
@@ -189,7 +194,7 @@ func (f findings) lines() []string {
 		img := f.images[i]
 		if img.Damaged {
 			lines = append(lines, line("damaged", neededName(found.Record)+": "+img.loss()))
-		} else if f.sample.All() {
+		} else if f.sample.All() && !f.brief {
 			lines = append(lines, line("ok", neededName(found.Record)))
 		}
 	}

@@ -34,7 +34,7 @@ func (a *app) forgetCommand() *cli.Command {
 		Flags: slices.Concat(policyFlags(), collectFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show what would be forgotten"},
-			tableNamesFlag()}, readFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
+			tableNamesFlag()}, readFlags(), engineFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag()}),
 		Action: a.forget,
 	}
 }
@@ -226,7 +226,7 @@ func (a *app) carryOutForget(c *cli.Context, f *archive.Archive, plan forgetPlan
 	if c.Bool("dry-run") {
 		return a.showForgetOnly(c, f, plan, terms)
 	}
-	if !c.Bool("json") {
+	if !c.Bool("json") && !c.Bool("quiet") {
 		if err := a.showForget(c, plan, terms); err != nil {
 			return err
 		}

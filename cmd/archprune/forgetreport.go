@@ -88,6 +88,9 @@ func (a *app) showForgetOnly(c *cli.Context, f *archive.Archive, plan forgetPlan
 			Collect collectedLine `json:"collectable"`
 		}{forgetLines(plan, nil), plan.frees, newCollectedLine(now)})
 	}
+	if quiet(c) {
+		return a.printIDs(recordIDs(plan.remove))
+	}
 	if err := a.showForget(c, plan, terms); err != nil {
 		return err
 	}
@@ -108,6 +111,9 @@ func (a *app) reportForget(c *cli.Context, plan forgetPlan, done []*archive.Reco
 			}
 		}
 		return a.collectedJSON(out, collected, len(done))
+	}
+	if quiet(c) {
+		return a.printIDs(recordIDs(done))
 	}
 	if skipped := len(plan.remove) - len(done); skipped > 0 {
 		a.warn("%s pinned or removed meanwhile, or not reached", areOrIs(skipped, "archived image"))

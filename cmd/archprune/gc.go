@@ -21,7 +21,7 @@ func (a *app) gcCommand() *cli.Command {
    hosts may save meanwhile. 'archprune forget' does the same at its end.`,
 		Flags: slices.Concat(collectFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show what would be freed"}},
-			readFlags(), []cli.Flag{jsonFlag()}),
+			readFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag()}),
 		Action: a.gc,
 	}
 }
@@ -47,9 +47,12 @@ func (a *app) gc(c *cli.Context) error {
 	}
 	got, err := f.Collect(c.Context, terms)
 	var reported error
-	if c.Bool("json") {
+	switch {
+	case c.Bool("json"):
 		reported = a.collectedJSON(ui.NewJSONLines(a.stdout), got, 0)
-	} else {
+	case quiet(c):
+		reported = a.printIDs(recordIDs(got.Purged))
+	default:
 		reported = a.reportCollected(got, terms)
 	}
 	return errors.Join(elsewhere(err), reported)
@@ -62,6 +65,9 @@ func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms
 	}
 	if c.Bool("json") {
 		return ui.WriteJSON(a.stdout, newCollectedLine(got))
+	}
+	if quiet(c) {
+		return a.printIDs(recordIDs(got.Purged))
 	}
 	a.section("Would Be Deleted:", purgedLines(got.Purged))
 	for _, line := range youngLines(got, terms) {

@@ -31,7 +31,7 @@ func (a *app) importCommand() *cli.Command {
    archprune import --as demo-api:2.3 untagged.tar.gz`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "give the image this `NAME` instead of the file's own"},
-		}, writeFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		}, writeFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag()}),
 		Action: a.importFiles,
 	}
 }
@@ -52,7 +52,7 @@ func (a *app) importFiles(c *cli.Context) error {
 	}
 	progress := a.progress(c)
 	defer progress.Close()
-	run := &importRun{app: a, to: f, as: as, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "import")}}
+	run := &importRun{app: a, to: f, as: as, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "import"), quiet: quiet(c)}}
 	defer run.out.flush()
 	for _, name := range c.Args().Slice() {
 		if err := run.file(ctx, name); err != nil {
@@ -119,7 +119,7 @@ func (r *importRun) tell(name string, found archive.Ingested) error {
 	if found.Err != nil {
 		return r.out.fail(line, fmt.Errorf("importing %s of %s: %w", imageLabel(found), name, found.Err))
 	}
-	return r.out.add(line, line.String())
+	return r.out.add(line, line.ID, line.String())
 }
 
 func (r *importRun) damaged(results []archive.Ingested) bool {

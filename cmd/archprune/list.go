@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ func (a *app) listCommand() *cli.Command {
    .ArchivedAt .Proven .ProvenAt .Size .Stored .Host .Engine .Pinned .Record,
    and with --forgotten .Forgotten .ForgottenAt .Until .UntilAt`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only show image IDs"},
+			quietFlag("only show image IDs"),
 			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole IDs"},
 			&cli.BoolFlag{Name: "digests", Usage: "show repository digests"},
 			&cli.BoolFlag{Name: "forgotten", Usage: "list what was forgotten and can be brought back"},
@@ -68,8 +67,8 @@ func (a *app) list(c *cli.Context) error {
 		format = "{{.ID}}"
 	}
 	if len(rows) == 0 && format == "" {
-		_, err := fmt.Fprintln(a.stderr, l.noRows())
-		return err
+		a.log.Info(l.noRows())
+		return nil
 	}
 	return ui.WriteRows(a.stdout, format, l.table(c.Bool("digests")), listHeaders, rows)
 }

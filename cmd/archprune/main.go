@@ -19,11 +19,11 @@ func main() {
 func start(ctx context.Context, args []string) int {
 	if isPlugin(args[0]) {
 		if len(args) == 2 && args[1] == "docker-cli-plugin-metadata" {
-			return finish(os.Stderr, writePluginMetadata(os.Stdout))
+			return finish(newLog(os.Stderr), writePluginMetadata(os.Stdout))
 		}
 		var err error
 		if args, err = pluginArgs(args[1:]); err != nil {
-			return finish(os.Stderr, err)
+			return finish(newLog(os.Stderr), err)
 		}
 	}
 	if len(args) > 1 && args[1] == completeWord {

@@ -12,16 +12,21 @@ type outcomes struct {
 	a        *app
 	progress *ui.Progress
 	json     string // kind of the JSON lines; empty for people
+	quiet    bool   // people get IDs alone
 	lines    []string
 	done     int
 	failures []error
 	logged   int // of failures
 }
 
-// add notes what was done: v for machines; line, where not empty, for people.
-func (o *outcomes) add(v any, line string) error {
+// add notes what was done with an image: v for machines; line, where not empty,
+// for people.
+func (o *outcomes) add(v any, id, line string) error {
 	o.done++
 	o.log()
+	if o.quiet {
+		line = ui.ShortID(id)
+	}
 	o.lines = append(o.lines, line)
 	return o.write(v)
 }
@@ -40,7 +45,7 @@ func (o *outcomes) log() {
 		return
 	}
 	for ; o.logged < len(o.failures); o.logged++ {
-		o.progress.Log("archprune: " + oneLine(o.failures[o.logged]))
+		o.a.log.Error(oneLine(o.failures[o.logged]))
 	}
 }
 
@@ -56,6 +61,9 @@ func (o *outcomes) flush(last ...string) {
 	o.progress.Close()
 	if o.json != "" {
 		return
+	}
+	if o.quiet {
+		last = nil
 	}
 	for _, line := range append(o.lines, last...) {
 		if line != "" {

@@ -23,7 +23,7 @@ func (a *app) reportCommand() *cli.Command {
    archive has, and what the next run would do; changes nothing. The page of
    --html needs no network and no other file.`,
 		Flags: slices.Concat([]cli.Flag{&cli.StringFlag{Name: "html", Usage: "write a page to `FILE`; - is standard output"}},
-			selectionFlags(), []cli.Flag{routeFlag()}, readFlags(), engineFlags()),
+			selectionFlags(), []cli.Flag{routeFlag()}, readFlags(), engineFlags(), []cli.Flag{quietFlag("do not tell that a page was written")}),
 		Action: func(c *cli.Context) error {
 			if c.String("html") == "-" && ui.IsTerminal(a.stdout) {
 				return usagef("a page is nothing for a terminal: --html FILE writes it to a file")
@@ -50,8 +50,8 @@ func (a *app) writeOverview(to string, o overview.Overview) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stderr, "wrote %s (%s)\n", ui.Clean(to), ui.Size(size))
-	return err
+	a.log.Info(fmt.Sprintf("wrote %s (%s)", to, ui.Size(size)))
+	return nil
 }
 
 // facts gathers what an overview of a plan is made of.

@@ -24,7 +24,7 @@ func (a *app) planCommand() *cli.Command {
      archive+remove   it is archived, the archive is proven, then it is removed
      remove           it is removed without an archive
    Untagged build parents go or stay with the images built on them.`,
-		Flags:  slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{jsonFlag()}),
+		Flags:  slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{quietFlag("only print the IDs of images that would go"), jsonFlag()}),
 		Action: func(c *cli.Context) error { return a.withPlan(c, a.showPlan) },
 	}
 }
@@ -57,8 +57,11 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
+	switch {
+	case c.Bool("json"):
 		return ui.WriteJSON(a.stdout, planDocument(plan, w, routes))
+	case quiet(c):
+		return a.printIDs(idsOf(slices.Concat(plan.With(selector.Archive), plan.With(selector.Remove))))
 	}
 	if len(plan.Decisions) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "The engine has no images.")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/internal/ui"
@@ -18,6 +19,9 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 	}
 	if c.Bool("json") {
 		return reportJSON(a.stdout, r)
+	}
+	if quiet(c) {
+		return a.reportQuietly(r, archiveOnly)
 	}
 	if archiveOnly {
 		return a.reportSaved(r)
@@ -36,6 +40,24 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "Total reclaimed space: %s\n", reclaimed)
 	return err
+}
+
+// reportQuietly prints the IDs of what was done, and complains of what was not.
+func (a *app) reportQuietly(r prune.Report, archiveOnly bool) error {
+	var done []digest.Digest
+	for _, res := range r.Results {
+		switch res.Outcome {
+		case prune.Stayed, prune.Lost:
+			a.log.Error(fmt.Sprintf("%s: %s: %s", res.Outcome, imageName(res.Decision.Image), why(res)))
+		case prune.Archived, prune.AlreadyArchived:
+			if archiveOnly {
+				done = append(done, res.Decision.Image.ID)
+			}
+		case prune.ArchivedRemoved, prune.Removed:
+			done = append(done, res.Decision.Image.ID)
+		}
+	}
+	return a.printIDs(done)
 }
 
 // reportSaved is for a run that removes nothing.

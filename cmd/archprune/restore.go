@@ -37,7 +37,7 @@ func (a *app) restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "replace", Usage: "take names from other images; those keep another name"},
 			&cli.BoolFlag{Name: "all", Usage: "restore everything: the newest image of every reference"},
 			&cli.StringFlag{Name: "from", Usage: "another `ARCHIVE`; the same as --archive"},
-		}, readFlags(), engineFlags(), []cli.Flag{progressFlag(), jsonFlag()}),
+		}, readFlags(), engineFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag()}),
 		Action: a.restore,
 	}
 }
@@ -199,7 +199,7 @@ func find(catalog *archive.Catalog, wanted string, at time.Time) (*archive.Recor
 func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive, targets []target, opts restore.Options) error {
 	progress := a.progress(c)
 	defer progress.Close()
-	out := restoreReport{a: a, json: c.Bool("json")}
+	out := restoreReport{a: a, json: c.Bool("json"), quiet: quiet(c)}
 	defer func() {
 		progress.Close() // what follows goes to the same terminal
 		out.flush()
@@ -225,7 +225,7 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 		if len(targets) == 1 {
 			return err
 		}
-		progress.Log("archprune: " + oneLine(err))
+		a.log.Error(oneLine(err))
 		failed = worse(failed, err)
 	}
 	if failed == errPartial && out.done == 0 {
@@ -239,6 +239,7 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 type restoreReport struct {
 	a     *app
 	json  bool
+	quiet bool
 	done  int
 	lines []string
 }
@@ -250,7 +251,11 @@ func (o *restoreReport) add(r *archive.Record, result restore.Result, err error)
 	if o.json {
 		return ui.NewJSONLines(o.a.stdout).Write("restore", restored(r, result, err))
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.quiet:
+		o.lines = append(o.lines, ui.ShortID(result.ID.String()))
+	default:
 		o.lines = append(o.lines, describe(result)...)
 	}
 	return nil

@@ -107,7 +107,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 }
 
 func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Plan) error {
-	if !c.Bool("json") || c.Bool("dry-run") {
+	if !c.Bool("json") && !c.Bool("quiet") || c.Bool("dry-run") {
 		if err := a.showPlan(c, eng, plan); err != nil || c.Bool("dry-run") {
 			return err
 		}
@@ -132,6 +132,9 @@ func (a *app) nothingToDo(c *cli.Context, plan selector.Plan) error {
 	a.note(c.Context, report, nil)
 	if c.Bool("json") {
 		return reportJSON(a.stdout, report)
+	}
+	if quiet(c) {
+		return nil
 	}
 	_, err := fmt.Fprintln(a.stdout, "Nothing to do.")
 	return err

@@ -6,12 +6,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -48,7 +48,7 @@ func (a *app) serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "htpasswd", Usage: "only the users in `FILE` may pull: 'htpasswd -B' makes it"},
 			&cli.BoolFlag{Name: "plain-http", Usage: "let passwords come in without TLS from other hosts, as behind a proxy"},
 			&cli.BoolFlag{Name: "gzip", Usage: "give out gzip layers in place of zstd ones, for engines before 23.0 and other clients that read no zstd"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "log only what goes wrong, not each request"},
+			quietFlag("log only what goes wrong, not each request"),
 		}),
 		Action: a.serve,
 	}
@@ -83,7 +83,7 @@ func (a *app) serve(c *cli.Context) error {
 	if err := a.checkExposure(c, l.Addr(), config != nil, users != nil); err != nil {
 		return err
 	}
-	out := &accessLog{app: a, quiet: c.Bool("quiet")}
+	out := accessLog{a.log}
 	h := serve.New(f, serve.Options{Users: users, Gzip: c.Bool("gzip"), Log: out.access})
 	a.announce(f, catalog, l.Addr(), config != nil)
 	return serve.Listen(c.Context, l, config, h, pullPatience, log.New(out, "", 0))
@@ -155,11 +155,11 @@ func (a *app) announce(f *archive.Archive, catalog *archive.Catalog, addr net.Ad
 		scheme = "https"
 	}
 	at := reachable(addr)
-	fmt.Fprintf(a.stderr, "archprune: serving %s on %s://%s\n", ui.Clean(f.Location()), scheme, at)
+	a.log.Info(fmt.Sprintf("serving %s on %s://%s", f.Location(), scheme, at))
 	if name := examplePull(catalog); name != "" {
-		fmt.Fprintf(a.stderr, "archprune: pull with: docker pull %s/%s\n", at, ui.Clean(name))
+		a.log.Info(fmt.Sprintf("pull with: docker pull %s/%s", at, name))
 	} else {
-		fmt.Fprintln(a.stderr, "archprune: the archive has no named images yet; what archprune save adds can be pulled at once")
+		a.log.Info("the archive has no named images yet; what archprune save adds can be pulled at once")
 	}
 }
 
@@ -190,28 +190,30 @@ func examplePull(catalog *archive.Catalog) string {
 }
 
 // accessLog writes a line for each request.
-type accessLog struct {
-	*app
-	quiet bool
-	mu    sync.Mutex
+type accessLog struct{ log *ui.Messages }
+
+func (l accessLog) access(r serve.Access) {
+	level := slog.LevelInfo
+	if r.Err != nil {
+		level = slog.LevelWarn
+	}
+	l.log.LogAttrs(context.Background(), level, accessLine(r), slog.String("remote", remoteHost(r)), slog.String("method", r.Method),
+		slog.String("path", r.Path), slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes), slog.Float64("seconds", r.Took.Seconds()))
 }
 
-func (l *accessLog) access(r serve.Access) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.quiet || r.Err != nil {
-		fmt.Fprintln(l.stderr, accessLine(r))
+// remoteHost is who asked.
+func remoteHost(r serve.Access) string {
+	host, _, err := net.SplitHostPort(r.Remote)
+	if err != nil {
+		return r.Remote
 	}
+	return host
 }
 
 // accessLine is a request in one line, with what has no place in it left out:
 // the header fields, in which a password may be.
 func accessLine(r serve.Access) string {
-	host, _, err := net.SplitHostPort(r.Remote)
-	if err != nil {
-		host = r.Remote
-	}
-	line := fmt.Sprintf("%s %s %s %s %d %d %s", r.Time.UTC().Format(time.RFC3339), host, r.Method, r.Path, r.Status, r.Bytes,
+	line := fmt.Sprintf("%s %s %s %s %d %d %s", r.Time.UTC().Format(time.RFC3339), remoteHost(r), r.Method, r.Path, r.Status, r.Bytes,
 		r.Took.Round(time.Millisecond))
 	if r.Err != nil {
 		line += " error: " + oneLine(r.Err)
@@ -221,11 +223,7 @@ func accessLine(r serve.Access) string {
 
 // Write takes a line of the HTTP library, about a connection that came to
 // nothing.
-func (l *accessLog) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.quiet {
-		fmt.Fprintf(l.stderr, "archprune: %s\n", ui.Clean(strings.TrimSpace(string(line))))
-	}
+func (l accessLog) Write(line []byte) (int, error) {
+	l.log.Info(strings.TrimSpace(string(line)))
 	return len(line), nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,7 +34,7 @@ func (a *app) turn(c *cli.Context, eng *docker.Client) (release func(), err erro
 		return nil, err
 	}
 	release, err = hostlock.Take(c.Context, cmp.Or(info.ID, eng.Endpoint()), wait, func() {
-		fmt.Fprintf(a.stderr, "archprune: another save-and-prune is at work on this engine: waiting for it, up to %s\n", shortWait(wait))
+		a.log.Info("another save-and-prune is at work on this engine: waiting for it, up to " + shortWait(wait))
 	})
 	switch {
 	case errors.Is(err, hostlock.ErrBusy) && wait > 0:

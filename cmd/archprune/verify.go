@@ -29,7 +29,7 @@ func (a *app) verifyCommand() *cli.Command {
    archprune verify --sample 10%   each night: all of it in ten nights
    archprune verify --repair --from /mnt/second`,
 		Flags: slices.Concat([]cli.Flag{sampleFlag()}, repairFlags(), readFlags(), []cli.Flag{signFlag()}, engineFlags(),
-			[]cli.Flag{progressFlag(), jsonFlag()}),
+			[]cli.Flag{progressFlag(), quietFlag("only tell of what is damaged"), jsonFlag()}),
 		Action: a.verify,
 	}
 }

@@ -57,6 +57,7 @@ func (d *barDisplay) alignNames() {
 
 func (d *barDisplay) tick(map[*Task]struct{}, time.Time) { d.frame() }
 
+// log writes a line above the rows.
 func (d *barDisplay) log(line string) {
 	_, _ = io.WriteString(d.mpb, line+"\n")
 	d.frame()
@@ -64,7 +65,7 @@ func (d *barDisplay) log(line string) {
 
 // finish replaces the row of t by a line above the rows: the line may be longer
 // than the terminal is wide, as errors are, which a row may not.
-func (d *barDisplay) finish(t *Task, line string) {
+func (d *barDisplay) finish(t *Task, line string, _ time.Time) {
 	if bar := d.bars[t]; bar != nil {
 		bar.Abort(true)
 		delete(d.bars, t)

@@ -55,7 +55,7 @@ func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 		}
 		tasks[0].Add(500)
 		time.Sleep(250 * time.Millisecond) // let bars be drawn
-		p.Log("warning: something\x1b[2J")
+		p.above(Clean("warning: something\x1b[2J"))
 		tasks[1].Done("archived")
 		note := strings.Repeat("long-", 40)
 		tasks[3].Done(note)

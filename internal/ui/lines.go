@@ -2,8 +2,9 @@ package ui
 
 import (
 	"cmp"
+	"context"
 	"fmt"
-	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +14,9 @@ import (
 // lives, seldom enough for the log of a nightly run.
 const plainEvery = 5 * time.Second
 
-// lineDisplay shows tasks as lines, for files, pipes and dumb terminals.
+// lineDisplay shows tasks as messages, for files, pipes and dumb terminals.
 type lineDisplay struct {
-	w     io.Writer
+	log   *slog.Logger
 	quiet bool // no lines for tasks
 }
 
@@ -36,20 +37,24 @@ func (d *lineDisplay) tick(running map[*Task]struct{}, now time.Time) {
 		return cmp.Or(a.started.Compare(b.started), strings.Compare(a.name, b.name))
 	})
 	for _, t := range due {
-		d.task(t.plainLine(now))
+		d.tell(t.plainLine(now), t, now)
 	}
 }
 
-func (d *lineDisplay) finish(_ *Task, line string) { d.task(line) }
-
-func (d *lineDisplay) task(line string) {
-	if !d.quiet {
-		d.log(line)
-	}
+func (d *lineDisplay) finish(t *Task, line string, now time.Time) {
+	d.tell(line, t, now, slog.Bool("done", true))
 }
 
-func (d *lineDisplay) log(line string) {
-	_, _ = io.WriteString(d.w, line+"\n")
+func (d *lineDisplay) tell(line string, t *Task, now time.Time, more ...slog.Attr) {
+	if d.quiet {
+		return
+	}
+	attrs := []slog.Attr{slog.String("task", t.name), slog.Int64("bytes", t.count.Load())}
+	if total := t.total.Load(); total > 0 {
+		attrs = append(attrs, slog.Int64("total", total))
+	}
+	attrs = append(attrs, slog.Float64("seconds", now.Sub(t.started).Seconds()))
+	d.log.LogAttrs(context.Background(), slog.LevelInfo, line, append(attrs, more...)...)
 }
 
 func (d *lineDisplay) close() {}

@@ -2,7 +2,7 @@ package ui
 
 import (
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,7 +19,7 @@ const (
 	// ModePlain writes a line for each finished task, and for a long one every
 	// five seconds.
 	ModePlain Mode = "plain"
-	// ModeNone shows no tasks, only what is logged.
+	// ModeNone shows no tasks.
 	ModeNone Mode = "none"
 )
 
@@ -51,23 +51,24 @@ type display interface {
 	interval() time.Duration
 	start(*Task)
 	tick(running map[*Task]struct{}, now time.Time)
-	log(line string)
-	finish(t *Task, line string)
+	finish(t *Task, line string, now time.Time)
 	close()
 }
 
-// NewProgress shows progress on w, which is standard error in a command: only
-// results belong on standard output. Close must be called.
-func NewProgress(w io.Writer, mode Mode) *Progress {
+// Progress shows progress among messages. Bars are for people who look at a
+// terminal. Close must be called.
+func (m *Messages) Progress(mode Mode) *Progress {
 	switch {
-	case mode == ModeNone:
-		return newProgress(&lineDisplay{w: w, quiet: true})
+	case mode == ModeNone, m.level > slog.LevelInfo:
+		return newProgress(&lineDisplay{quiet: true})
 	// A dumb terminal can't move its cursor. NO_COLOR needs no check: there are
 	// no colours.
-	case mode == ModePlain, !IsTerminal(w), os.Getenv("TERM") == "dumb":
-		return newProgress(&lineDisplay{w: w})
+	case mode == ModePlain, m.format != LogPlain, !IsTerminal(m.w), os.Getenv("TERM") == "dumb":
+		return newProgress(&lineDisplay{log: m.Logger})
 	}
-	return newProgress(newBarDisplay(w, nil))
+	p := newProgress(newBarDisplay(m.w, nil))
+	m.progress.Store(p)
+	return p
 }
 
 func newProgress(out display) *Progress {
@@ -119,9 +120,18 @@ func (p *Progress) Task(name string, total int64) *Task {
 	return t
 }
 
-// Log writes a line above the bars. The line is cleaned.
-func (p *Progress) Log(line string) {
-	p.locked(func() { p.out.log(Clean(line)) })
+// above writes a clean line above the bars, and reports whether there are any.
+func (p *Progress) above(line string) (done bool) {
+	if p == nil {
+		return false
+	}
+	if bars, ok := p.out.(*barDisplay); ok {
+		p.locked(func() {
+			bars.log(line)
+			done = true
+		})
+	}
+	return done
 }
 
 // Close takes down what is still shown and waits until nothing more is written.
@@ -179,6 +189,7 @@ func (t *Task) Done(note string) {
 			return
 		}
 		delete(t.p.tasks, t)
-		t.p.out.finish(t, t.lastLine(note, time.Now()))
+		now := time.Now()
+		t.p.out.finish(t, t.lastLine(note, now), now)
 	})
 }

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -11,19 +12,20 @@ import (
 
 // plainRun runs f with plain progress and a clock that stands still while f
 // works, and returns what was written.
-func plainRun(t *testing.T, mode Mode, f func(p *Progress)) string {
+func plainRun(t *testing.T, mode Mode, f func(m *Messages, p *Progress)) string {
 	t.Helper()
 	var out bytes.Buffer
 	synctest.Test(t, func(*testing.T) {
-		p := NewProgress(&out, mode)
-		f(p)
+		m := NewMessages(&out, LogPlain, slog.LevelInfo)
+		p := m.Progress(mode)
+		f(m, p)
 		p.Close()
 	})
 	return out.String()
 }
 
 func TestPlainProgress(t *testing.T) {
-	got := plainRun(t, ModeAuto, func(p *Progress) { // a buffer is no terminal
+	got := plainRun(t, ModeAuto, func(m *Messages, p *Progress) { // a buffer is no terminal
 		known := p.Task("demo-api:1.0", 356_000_000)
 		open := p.Task("evil\x1b[31m\nname", 0)
 		silent := p.Task("silent:1", 0)
@@ -34,7 +36,7 @@ func TestPlainProgress(t *testing.T) {
 			open.Add(1_000_000)
 			time.Sleep(500 * time.Millisecond)
 		}
-		p.Log("warning: a\x1b[2Jlabel")
+		m.Warn("a\x1b[2Jlabel")
 		open.SetTotal(13_000_000)
 		time.Sleep(4 * time.Second)
 		open.Done("archived")
@@ -48,7 +50,7 @@ silent:1: 5s so far
 demo-api:1.0: 56%, 200MB of 356MB, 20MB/s, 8s left
 evil\x1b[31m\nname: 10MB, 1MB/s
 silent:1: 10s so far
-warning: a\x1b[2Jlabel
+archprune: warning: a\x1b[2Jlabel
 demo-api:1.0: 67%, 240MB of 356MB, 13.3MB/s, 9s left
 evil\x1b[31m\nname: 92%, 12MB of 13MB, 666kB/s, 2s left
 silent:1: 15s so far
@@ -62,21 +64,21 @@ short:1: done (0.0s)
 	}
 }
 
-func TestProgressModeNoneShowsOnlyLogs(t *testing.T) {
-	got := plainRun(t, ModeNone, func(p *Progress) {
+func TestProgressModeNoneShowsNoTasks(t *testing.T) {
+	got := plainRun(t, ModeNone, func(m *Messages, p *Progress) {
 		task := p.Task("demo-api:1.0", 10)
 		time.Sleep(time.Minute)
-		p.Log("warning")
+		m.Warn("low on space")
 		task.Done("archived")
 	})
-	if got != "warning\n" {
+	if got != "archprune: warning: low on space\n" {
 		t.Errorf("progress is %q, want only the warning", got)
 	}
 }
 
 func TestProgressIsSilentAfterCloseAndDone(t *testing.T) {
 	var out bytes.Buffer
-	p := NewProgress(&out, ModePlain)
+	p := NewMessages(&out, LogPlain, slog.LevelInfo).Progress(ModePlain)
 	done, open := p.Task("done:1", 10), p.Task("open:1", 10)
 	done.Add(4)
 	done.Done("archived")
@@ -90,7 +92,6 @@ func TestProgressIsSilentAfterCloseAndDone(t *testing.T) {
 	}
 	open.Add(5)
 	open.Done("late")
-	p.Log("late")
 	p.Task("late:1", 5).Done("late")
 	p.Close()
 	if got := out.String(); got != first {
@@ -107,19 +108,20 @@ func TestNilProgressDoesNothing(t *testing.T) {
 	task.Add(1)
 	task.SetTotal(1)
 	task.Done("x")
-	p.Log("x")
 	p.Close()
 }
 
 func TestProgressFromManyGoroutines(t *testing.T) {
 	size := func() (int, int) { return 80, 10 }
-	for name, make := range map[string]func(*bytes.Buffer) *Progress{
-		"lines": func(out *bytes.Buffer) *Progress { return NewProgress(out, ModePlain) },
-		"bars":  func(out *bytes.Buffer) *Progress { return newProgress(newBarDisplay(out, size)) },
+	for name, make := range map[string]func(*Messages) *Progress{
+		"lines": func(m *Messages) *Progress { return m.Progress(ModePlain) },
+		"bars":  func(m *Messages) *Progress { return newProgress(newBarDisplay(m.w, size)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			p := make(&out)
+			m := NewMessages(&out, LogPlain, slog.LevelInfo)
+			p := make(m)
+			m.progress.Store(p)
 			var wg sync.WaitGroup
 			for range 20 {
 				wg.Go(func() {
@@ -128,7 +130,7 @@ func TestProgressFromManyGoroutines(t *testing.T) {
 					for range 1000 {
 						task.Add(1)
 					}
-					p.Log("halfway")
+					m.Info("halfway")
 					task.Done("archived")
 				})
 			}
@@ -146,11 +148,11 @@ func TestProgressFromManyGoroutines(t *testing.T) {
 
 func TestProgressSurvivesABrokenTerminal(t *testing.T) {
 	for name, p := range map[string]*Progress{
-		"lines": NewProgress(failingWriter{}, ModePlain),
+		"lines": NewMessages(failingWriter{}, LogPlain, slog.LevelInfo).Progress(ModePlain),
 		"bars":  newProgress(newBarDisplay(failingWriter{}, func() (int, int) { return 80, 10 })),
 	} {
 		task := p.Task("demo-api:1.0", 10)
-		p.Log("x")
+		p.above("x")
 		task.Done("archived")
 		p.Close()
 		t.Log(name, "returned")
