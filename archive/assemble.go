@@ -36,7 +36,7 @@ func (a *assembly) assemble(img engine.Image, info engine.Info) (*Record, error)
 	if err := a.view(r); err != nil {
 		return nil, err
 	}
-	a.list(r)
+	a.sum(r)
 	if m := r.lacks(img); m != "" {
 		return nil, fmt.Errorf("%w: it says that it has manifest %s, but did not send it", ErrIncomplete, m)
 	}
@@ -82,6 +82,7 @@ func (a *Archive) newRecord(img engine.Image, info engine.Info) *Record {
 // assembly collects the blobs of one record.
 type assembly struct {
 	in     *ingest
+	list   *listing
 	blobs  map[digest.Digest]ocispec.Descriptor
 	writes []*smallWrite
 	added  int64
@@ -89,8 +90,8 @@ type assembly struct {
 	seen   map[digest.Digest]bool // manifests followed; an index may name one often
 }
 
-func (in *ingest) newAssembly() *assembly {
-	return &assembly{in: in, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
+func (l *listing) newAssembly() *assembly {
+	return &assembly{in: l.in, list: l, blobs: map[digest.Digest]ocispec.Descriptor{}, seen: map[digest.Digest]bool{}}
 }
 
 // metadata stores a JSON file of the stream as a blob of its own.
@@ -147,33 +148,20 @@ func (a *assembly) smallLayer(file *file, diffID digest.Digest, original *ocispe
 	return Layer{DiffID: diffID, Size: file.size, Original: original, Stored: stored, Alias: file.alias}, err
 }
 
-// manifestFile is where a save of a graph-driver store tells of its images.
-const manifestFile = "manifest.json"
-
-// savedImage is one image in it, by the names of its files.
-type savedImage struct {
-	Config string
-	Layers []string
-}
-
-// classic reads the manifest.json of a graph-driver store. Its index.json is
-// not used: it lacks images on some engines (moby#47210, moby#51389).
+// classic makes out an image of a graph-driver store.
 func (a *assembly) classic(r *Record, img engine.Image) error {
-	var manifests []savedImage
-	if err := a.in.decode(manifestFile, &manifests); err != nil {
+	saved, err := a.list.image(img.ID)
+	if err != nil {
 		return err
 	}
-	for _, m := range manifests {
-		config, err := a.in.lookup(m.Config)
-		if err != nil || config.digest != img.ID {
-			continue
-		}
-		c, err := a.classicContents(config, m.Layers)
-		c.Platform = img.Platform
-		r.Contents = []Contents{c}
+	config, err := a.in.lookup(saved.Config)
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: there is no config %s", ErrIncomplete, img.ID)
+	c, err := a.classicContents(config, saved.Layers)
+	c.Platform = img.Platform
+	r.Contents = []Contents{c}
+	return err
 }
 
 func (a *assembly) classicContents(config *file, names []string) (c Contents, err error) {
@@ -210,8 +198,8 @@ func (in *ingest) decode(name string, v any) error {
 	return nil
 }
 
-// list notes every blob of the record, and what they come to.
-func (a *assembly) list(r *Record) {
+// sum notes every blob of the record, and what they come to.
+func (a *assembly) sum(r *Record) {
 	r.Blobs = slices.SortedFunc(maps.Values(a.blobs), func(x, y ocispec.Descriptor) int {
 		return cmp.Compare(x.Digest, y.Digest)
 	})

@@ -89,10 +89,11 @@ func (in *ingest) record(results []Ingested, info engine.Info) error {
 
 // assembleAll makes these records without writing them.
 func (in *ingest) assembleAll(results []Ingested, info engine.Info) {
+	list := &listing{in: in}
 	assemblies := make([]*assembly, len(results))
 	for i, result := range results {
 		if result.Err == nil && !result.Known {
-			assemblies[i] = in.newAssembly()
+			assemblies[i] = list.newAssembly()
 			results[i].Record, results[i].Err = assemblies[i].assemble(result.Image, info)
 		}
 	}

@@ -20,15 +20,10 @@ const maxIndexDepth = 4
 // ID to every manifest whose content the engine has. The engine leaves out
 // what it lacks without a word, so each manifest is checked for itself.
 func (a *assembly) containerd(r *Record, img engine.Image) error {
-	var index ocispec.Index
-	if err := a.in.decode(indexFile, &index); err != nil {
+	target, err := a.list.target(img.ID)
+	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest == img.ID })
-	if i < 0 {
-		return fmt.Errorf("%w: index.json does not name %s", ErrIncomplete, img.ID)
-	}
-	target := index.Manifests[i]
 	target.Annotations = nil // names and notes of the engine, not part of the image
 	r.Target = &target
 	if err := a.follow(r, target, maxIndexDepth); err != nil {
