@@ -31,11 +31,11 @@ func (f *folder) Stat(_ context.Context, d digest.Digest) (BlobInfo, error) {
 // renamed or touched; one that takes its place has another.
 func blobInfo(d digest.Digest, info fs.FileInfo) BlobInfo {
 	b := BlobInfo{Digest: d, Size: info.Size(), Used: info.ModTime(), Written: time.Unix(0, int64(fraction(info.ModTime())))}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		if changed := time.Unix(s.Ctim.Unix()); changed.After(b.Used) {
-			b.Used = changed // as when it was copied here with its old time
-		}
-		b.Version = fmt.Sprintf("%d:%d:%d:%d", s.Dev, s.Ino, info.Size(), fraction(info.ModTime()))
+	if changed, ok := changed(info); ok && changed.After(b.Used) {
+		b.Used = changed // as when it was copied here with its old time
+	}
+	if inode := inodeOf(info); inode != "" {
+		b.Version = fmt.Sprintf("%s:%d:%d", inode, info.Size(), fraction(info.ModTime()))
 	}
 	return b
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -112,19 +111,6 @@ func touched(before fs.FileInfo, path string) (bool, error) {
 	}
 	last, err := modified(path)
 	return !os.SameFile(before, now) || !last.Equal(before.ModTime()), err
-}
-
-// onDisk is how many bytes of the disk removing a file gives back, as du
-// counts: none while the file has another name.
-func onDisk(info fs.FileInfo) int64 {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !ok:
-		return info.Size()
-	case s.Nlink > 1:
-		return 0
-	}
-	return s.Blocks * 512
 }
 
 // putBack gives a file its name again, unless another has taken it.

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/archprune/archprune/internal/durable"
 )
 
@@ -216,33 +214,6 @@ func (g *lease) touched(last time.Time) time.Time {
 // fraction is what touching a file leaves of its time.
 func fraction(t time.Time) time.Duration {
 	return time.Duration(t.Nanosecond()) % time.Millisecond
-}
-
-// uptime is a clock that nobody sets, and that goes on while the host sleeps.
-func uptime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic(err) // there is no kernel without it
-	}
-	return time.Duration(t.Nano())
-}
-
-// modified is when a file was written last, as the storage says now: a network
-// file system would rather say what it knows from before.
-func modified(path string) (time.Time, error) {
-	var s unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_FORCE_SYNC, unix.STATX_MTIME, &s)
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // as in some containers
-		info, err := os.Stat(path)
-		if err != nil {
-			return time.Time{}, err
-		}
-		return info.ModTime(), nil
-	}
-	if err != nil {
-		return time.Time{}, &fs.PathError{Op: "statx", Path: path, Err: err}
-	}
-	return time.Unix(s.Mtime.Sec, int64(s.Mtime.Nsec)), nil
 }
 
 func leaseOf(dir string) string { return filepath.Join(dir, "lease") }

@@ -3,14 +3,12 @@ package archive
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // process tells a process from all others on any host. Only one that runs on
@@ -74,7 +72,7 @@ func (p process) ended() bool {
 	if p.kernel == "" || p.kernel != thisProcess().kernel {
 		return false
 	}
-	if errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
+	if gone(p.pid) {
 		return true
 	}
 	start, ended := started(p.pid)

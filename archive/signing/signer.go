@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
@@ -79,19 +77,6 @@ func unusable(path string, err error) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return fmt.Errorf("%s: the private key can't be used (%w): for a key on a security token give %s.pub and have ssh-agent hold it", path, err, path)
-}
-
-// closed refuses, as ssh does, a private key that others can read.
-func closed(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int(owner.Uid) == os.Getuid() && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s: others may read this private key (mode %04o): chmod 600 it", path, info.Mode().Perm())
-	}
-	return nil
 }
 
 // Key is the key that signs.

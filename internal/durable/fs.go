@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 )
 
@@ -85,6 +86,9 @@ func (o OS) MkdirAll(name string, perm fs.FileMode) error {
 // SyncDir implements [FS]. Some network file systems can't fsync a folder and
 // say so; they have nothing further to offer, so that is no error.
 func (OS) SyncDir(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil // no program is let do it: NTFS keeps a journal of names
+	}
 	d, err := os.Open(name)
 	if err != nil {
 		return err
