@@ -20,6 +20,18 @@ help: ## List the targets.
 build: ## Build bin/archprune.
 	CGO_ENABLED=0 go build -trimpath -o bin/archprune ./cmd/archprune
 
+.PHONY: release
+release: ## Build what a release brings into dist/.
+	scripts/release.sh dist
+
+.PHONY: release-check
+release-check: ## Build twice, compare; install and purge the Debian package (root).
+	scripts/release-check.sh
+
+.PHONY: release-check-full
+release-check-full: ## The same for all platforms, from nothing (root, debootstrap, rpm).
+	scripts/release-check.sh full
+
 .PHONY: demo
 demo: ## Show archiving, pruning and rolling back on a private engine (root).
 	@scripts/demo.sh

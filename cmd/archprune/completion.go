@@ -60,7 +60,12 @@ _archprune() {
 		_files
 	fi
 }
-compdef _archprune archprune
+# As a file in fpath, zsh calls it when something is to be completed.
+if [[ $funcstack[1] == _archprune ]]; then
+	_archprune "$@"
+else
+	compdef _archprune archprune
+fi
 `,
 	"fish": `function __archprune
 	set -l words (commandline -opc)

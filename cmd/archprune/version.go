@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -16,22 +17,32 @@ func (a *app) versionCommand() *cli.Command {
 		Name:  "version",
 		Usage: "show the version",
 		Action: func(*cli.Context) error {
-			_, err := fmt.Fprintf(a.stdout, "archprune %s%s (%s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.stdout, "archprune %s%s (%s, %s/%s)\n", version, source(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
 }
 
-// commit is what the Go toolchain noted of the source.
-func commit() string {
+// source is what the Go toolchain noted of the source.
+func source() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""
 	}
+	noted := map[string]string{}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return ", commit " + s.Value[:min(12, len(s.Value))]
-		}
+		noted[s.Key] = s.Value
 	}
-	return ""
+	revision, day := noted["vcs.revision"], noted["vcs.time"]
+	if revision == "" {
+		return ""
+	}
+	text := ", commit " + revision[:min(12, len(revision))]
+	if day != "" {
+		text += " of " + day[:min(len(time.DateOnly), len(day))]
+	}
+	if noted["vcs.modified"] == "true" {
+		text += ", changed"
+	}
+	return text
 }
