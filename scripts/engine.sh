@@ -43,6 +43,7 @@ missing() {
 	has docker-registry || echo docker-registry
 	has ssh-keygen || echo openssh-client
 	has podman || echo podman
+	has jq || echo jq
 	has bzip2 || echo bzip2
 	has xz || echo xz-utils
 	has zsh || echo zsh

@@ -23,7 +23,7 @@ func writeCertificates(t testing.TB, dir string) {
 		Subject: pkix.Name{CommonName: "test CA"}}, nil, nil)
 	leaf, key := certificate(t, &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, Subject: pkix.Name{CommonName: "test registry"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}, ca, caKey)
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost", "registry.example.com"}}, ca, caKey)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
