@@ -196,14 +196,28 @@ func (r *run) askSave(ctx context.Context, batch []engine.Image) (io.ReadCloser,
 }
 
 func (r *run) export(ctx context.Context, batch []engine.Image, save func() (io.ReadCloser, error)) ([]archive.Ingested, error) {
-	r.tell(Event{Kind: Exporting, Images: batch, Bytes: expected(batch), Way: BySave})
-	defer r.event(Exported, 0, batch...)
-	body, err := save()
-	if err != nil {
-		return nil, err
+	return r.traced(BySave, batch, func() ([]archive.Ingested, error) {
+		body, err := save()
+		if err != nil {
+			return nil, err
+		}
+		defer body.Close()
+		return r.arch.Ingest(ctx, &receiver{body, r}, batch, r.info)
+	})
+}
+
+// traced tells of the beginning and the end of an export.
+func (r *run) traced(way Way, batch []engine.Image, export func() ([]archive.Ingested, error)) ([]archive.Ingested, error) {
+	r.tell(Event{Kind: Exporting, Images: batch, Bytes: expected(batch), Way: way})
+	ingested, err := export()
+	failed := len(batch)
+	for _, in := range ingested {
+		if err == nil && in.Err == nil {
+			failed--
+		}
 	}
-	defer body.Close()
-	return r.arch.Ingest(ctx, &receiver{body, r}, batch, r.info)
+	r.tell(Event{Kind: Exported, Images: batch, Failed: failed})
+	return ingested, err
 }
 
 // receiver tells of the bytes that arrive.

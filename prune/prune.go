@@ -72,6 +72,7 @@ type Event struct {
 	Images []engine.Image // that it is about
 	Bytes  int64          // Exporting: expected bytes; Received: bytes just received
 	Way    Way            // Exporting: how
+	Failed int            // Exported: of Images, how many are not in the archive
 }
 
 // EventKind tells events apart.

@@ -116,7 +116,15 @@ func TestFailedPushFallsBackToSave(t *testing.T) {
 				p, err := open(ctx)
 				return brokenPusher{p, tt.whole, tt.each}, err
 			}
+			told, want := 0, 2
+			if tt.open != nil {
+				want = 0 // no push began
+			}
+			opts.Event = func(e prune.Event) { told += e.Failed }
 			report := b.run(t, b.plan(t, selector.Policy{}), opts)
+			if told != want {
+				t.Errorf("%d images were told to have failed, want %d", told, want)
+			}
 			wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
 			wantOutcome(t, report, "demo-api:2", prune.ArchivedRemoved)
 			b.wantNoTrace(t)

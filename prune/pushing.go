@@ -137,9 +137,9 @@ func (r *run) pushOnce(ctx context.Context, batch []engine.Image) (left []engine
 }
 
 func (r *run) push(ctx context.Context, pusher Pusher, batch []engine.Image) ([]archive.Ingested, error) {
-	r.tell(Event{Kind: Exporting, Images: batch, Bytes: expected(batch), Way: ByPush})
-	defer r.event(Exported, 0, batch...)
-	return pusher.Push(ctx, batch, func(n int64) { r.event(Received, n) })
+	return r.traced(ByPush, batch, func() ([]archive.Ingested, error) {
+		return pusher.Push(ctx, batch, func(n int64) { r.event(Received, n) })
+	})
 }
 
 func name(img engine.Image) string {

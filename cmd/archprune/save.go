@@ -78,7 +78,7 @@ func (a *app) saveAndPruneCommand() *cli.Command {
 		Flags: slices.Concat(selectionFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show the plan"},
-			tableFlag(), routeFlag(), lockWaitFlag()}, writeFlags(), engineFlags(), runFlags()),
+			routeFlag(), lockWaitFlag()}, tableFlags(), writeFlags(), engineFlags(), runFlags()),
 		Action: a.afterwards(func(c *cli.Context) error {
 			if !c.Bool("dry-run") {
 				if _, err := a.signer(c); err != nil {
@@ -272,12 +272,21 @@ func (r *runProgress) event(e prune.Event) {
 		r.came += e.Bytes
 		r.task.Add(e.Bytes)
 	case prune.Exported:
-		if r.came == 0 {
-			r.task.Done("failed")
-			return
-		}
-		r.task.Done("")
+		r.task.Done(r.ended(e))
 	}
+}
+
+// ended says how an export ended, where that is not just done.
+func (r *runProgress) ended(e prune.Event) string {
+	switch {
+	case e.Failed == len(e.Images):
+		return "failed"
+	case e.Failed > 0:
+		return fmt.Sprintf("%d of %s failed", e.Failed, plural(len(e.Images), "image"))
+	case r.came == 0:
+		return "the archive had all of it"
+	}
+	return ""
 }
 
 func some(images []engine.Image) string {
