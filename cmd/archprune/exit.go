@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/archprune/archprune/archive"
@@ -101,6 +102,12 @@ func advice(err error) string {
 
 // oneLine is an error as one line: joined errors come with line breaks.
 func oneLine(err error) string {
-	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+	text := err.Error()
+	// The names of temporary files tell nobody anything.
+	var path *fs.PathError
+	if errors.As(err, &path) && strings.Contains(path.Path, "/archprune/tmp/") {
+		text = strings.ReplaceAll(text, path.Error(), path.Err.Error())
+	}
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
 	return ui.Clean(strings.Join(lines, "; "))
 }

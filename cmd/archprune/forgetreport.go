@@ -28,9 +28,9 @@ func (a *app) showForget(c *cli.Context, plan forgetPlan, terms retention.Terms)
 		if len(hosts) > 1 {
 			archived += " on " + r.Engine.Host
 		}
-		rows[i] = planRow{layout.some(recordNames(r)), ui.ShortID(r.ImageID.String()), archived, action(v), strings.Join(v.Reasons, "; ")}
+		rows[i] = planRow{layout.some(recordNames(r)), ui.ShortID(r.ImageID.String()), action(v), strings.Join(v.Reasons, "; "), []string{archived}}
 	}
-	if err := layout.table(a.stdout, "ARCHIVED", rows); err != nil {
+	if err := layout.table(a.stdout, []string{"ARCHIVED"}, rows); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)

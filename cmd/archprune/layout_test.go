@@ -26,6 +26,7 @@ func TestWrap(t *testing.T) {
 		{"exactly ten chars", 11, " ", []string{"exactly ten", "chars"}},
 		{"unbreakable", 4, " ", []string{"unbr", "eaka", "ble"}},
 		{"ghcr.io/team/tool:v1", 10, "/:", []string{"ghcr.io/", "team/tool:", "v1"}},
+		{"newest of ghcr.io/team/tool", 14, " ", []string{"newest of", "ghcr.io/team/", "tool"}},
 		{"größer als", 6, " ", []string{"größer", "als"}},
 	} {
 		if got := wrap(test.text, test.width, test.breaks); !slices.Equal(got, test.want) {
@@ -88,6 +89,39 @@ ad8fc8c49ca7        214MB     remove           dangling; matches no --keep
 	}
 	if got := "\n" + trimLines(out.String()); got != want {
 		t.Errorf("print = %s\nwant %s", got, want)
+	}
+}
+
+func TestPlanWithSharesHasBarsWhereThereIsRoom(t *testing.T) {
+	plan := hostPlan()
+	plan.Decisions[0].Image.DiffIDs = []digest.Digest{digest.FromString("base"), digest.FromString("own")}
+	plan.Decisions[0].Image.LayerSizes = []int64{160_000_000, 54_000_000}
+	plan.Decisions[1].Image.DiffIDs = []digest.Digest{digest.FromString("base")}
+	plan.Decisions[1].Image.LayerSizes = []int64{160_000_000}
+	plan.Decisions = plan.Decisions[:2]
+	for width, want := range map[int]string{
+		140: `
+IMAGE          IMAGE ID       SIZE      UNIQUE    SHARED    █ UNIQUE  ░ SHARED   ACTION           WHY
+demo-api:2.3   ID             214MB     54MB      160MB     █████░░░░░░░░░░░░░   archive+remove   matches --keep demo-api:*
+demo-api:2.4   ID             214MB     0B        160MB     ░░░░░░░░░░░░░        keep             used by container demo-api (running)
+`,
+		100: `
+IMAGE          SIZE      UNIQUE    SHARED    ACTION           WHY
+demo-api:2.3   214MB     54MB      160MB     archive+remove   matches --keep demo-api:*
+demo-api:2.4   214MB     0B        160MB     keep             used by container demo-api (running)
+`,
+	} {
+		var out bytes.Buffer
+		if err := (planLayout{width: width, shares: true}).print(&out, plan); err != nil {
+			t.Fatal(err)
+		}
+		got := "\n" + trimLines(out.String())
+		for _, d := range plan.Decisions {
+			got = strings.ReplaceAll(got, d.Image.ID.Encoded()[:12], "ID          ")
+		}
+		if got != want {
+			t.Errorf("width %d: print = %s\nwant %s", width, got, want)
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -70,7 +72,11 @@ func (a *app) list(c *cli.Context) error {
 		a.log.Info(l.noRows())
 		return nil
 	}
-	return ui.WriteRows(a.stdout, format, l.table(c.Bool("digests")), listHeaders, rows)
+	table := l.table(c.Bool("digests"))
+	if width := terminalWidth(a.stdout); format == "" && width > 0 {
+		rows = fitRows(rows, table, width)
+	}
+	return ui.WriteRows(a.stdout, format, table, listHeaders, rows)
 }
 
 // listing is what list shows of a catalog.
@@ -200,6 +206,40 @@ func (l listing) row(r *archive.Record, ref string) listRow {
 		}
 	}
 	return row
+}
+
+// minRepository is what a repository gets at least.
+const minRepository = 14
+
+// fitRows wraps long repositories where the table would be wider than the
+// terminal, whose own wrapping nobody can read.
+func fitRows(rows []any, table string, width int) []any {
+	bare := make([]any, len(rows))
+	for i, r := range rows {
+		row := r.(listRow)
+		row.Repository = ""
+		bare[i] = row
+	}
+	var rest bytes.Buffer
+	if ui.WriteRows(&rest, "", table, listHeaders, bare) != nil {
+		return rows
+	}
+	others := 0
+	for line := range strings.Lines(rest.String()) {
+		others = max(others, utf8.RuneCountInString(strings.TrimRight(line, " \n")))
+	}
+	room := max(minRepository, width-others+utf8.RuneCountInString(listHeaders["Repository"]))
+	var fitted []any
+	for _, r := range rows {
+		row := r.(listRow)
+		parts := wrap(row.Repository, room, nameBreaks)
+		row.Repository = parts[0]
+		fitted = append(fitted, row)
+		for _, part := range parts[1:] {
+			fitted = append(fitted, listRow{Repository: part})
+		}
+	}
+	return fitted
 }
 
 // warnBad tells of records that can't be read or are not trusted, which a list would otherwise

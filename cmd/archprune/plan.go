@@ -24,7 +24,7 @@ func (a *app) planCommand() *cli.Command {
      archive+remove   it is archived, the archive is proven, then it is removed
      remove           it is removed without an archive
    Untagged build parents go or stay with the images built on them.`,
-		Flags:  slices.Concat(selectionFlags(), []cli.Flag{tableFlag(), routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{quietFlag("only print the IDs of images that would go"), jsonFlag()}),
+		Flags:  slices.Concat(selectionFlags(), tableFlags(), []cli.Flag{routeFlag()}, writeFlags(), engineFlags(), []cli.Flag{quietFlag("only print the IDs of images that would go"), jsonFlag()}),
 		Action: func(c *cli.Context) error { return a.withPlan(c, a.showPlan) },
 	}
 }
@@ -67,7 +67,7 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 		_, err := fmt.Fprintln(a.stdout, "The engine has no images.")
 		return err
 	}
-	layout := planLayout{width: terminalWidth(a.stdout), all: c.Bool("all")}
+	layout := planLayout{width: terminalWidth(a.stdout), all: c.Bool("all"), shares: c.Bool("verbose")}
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}

@@ -17,46 +17,57 @@ import (
 // line. With one, names stand below each other and long cells wrap, so that
 // nothing that is about to be removed hides behind the edge of a terminal.
 type planLayout struct {
-	width int  // of the terminal; 0 is unlimited
-	all   bool // every name, and build parents too
+	width  int  // of the terminal; 0 is unlimited
+	all    bool // every name, and build parents too
+	shares bool // what each image has to itself, and what others have too
 }
 
 const (
 	maxNames  = 3  // names shown of one image
 	minReason = 24 // columns that the reason gets at least
+	maxReason = 34 // columns that it gets before names do
 	minName   = 20
-	gap       = 3  // between columns, as in docker's tables
-	minColumn = 10 // the gap included
+	wideTable = 120 // columns from which on there is room for bars
+	gap       = 3   // between columns, as in docker's tables
+	minColumn = 10  // the gap included
 )
 
 // planRow is one image.
 type planRow struct {
-	names                       []string
-	id, detail, action, reasons string
+	names               []string
+	id, action, reasons string
+	details             []string
 }
 
 func (l planLayout) print(w io.Writer, plan selector.Plan) error {
+	details := []string{"SIZE"}
+	more := func(selector.Decision) []string { return nil }
+	if l.shares {
+		shares := newShareColumns(plan, l.width >= wideTable)
+		details, more = append(details, shares.headers()...), shares.cells
+	}
 	var rows []planRow
 	for _, d := range plan.Decisions {
 		if l.all || !d.BuildParent() {
-			rows = append(rows, planRow{l.names(d), ui.ShortID(d.Image.ID.String()), ui.Size3(d.Image.Size), string(d.Action), reasons(d)})
+			rows = append(rows, planRow{l.names(d), ui.ShortID(d.Image.ID.String()), string(d.Action), reasons(d),
+				append([]string{ui.Size3(d.Image.Size)}, more(d)...)})
 		}
 	}
-	return l.table(w, "SIZE", rows)
+	return l.table(w, details, rows)
 }
 
-// table prints rows; detail is the header of what stands between ID and
+// table prints rows; details are the headers of what stands between ID and
 // action.
-func (l planLayout) table(w io.Writer, detail string, rows []planRow) error {
-	headers := []string{"IMAGE", "IMAGE ID", detail, "ACTION", "WHY"}
-	name, why := l.fit(rows)
-	withID := l.width == 0 || why >= widest(rows, func(r planRow) string { return r.reasons })
+func (l planLayout) table(w io.Writer, details []string, rows []planRow) error {
+	headers := slices.Concat([]string{"IMAGE", "IMAGE ID"}, details, []string{"ACTION", "WHY"})
+	name, why := l.fit(details, rows)
+	withID := l.width == 0 || why >= usualReason(rows)
 	if !withID {
 		// On a narrow terminal the reason is worth more than the ID.
 		headers = slices.Delete(headers, 1, 2)
 		rows = nameByID(rows)
 		l.width += column(12)
-		name, why = l.fit(rows)
+		name, why = l.fit(details, rows)
 	}
 	t := ui.NewTable(w, headers...)
 	for _, r := range rows {
@@ -90,22 +101,36 @@ func nameByID(rows []planRow) []planRow {
 	return rows
 }
 
-// fit shares the width among the columns of names and reasons. The reasons
-// wrap first, then the names.
-func (l planLayout) fit(rows []planRow) (name, why int) {
+// fit shares the width among the columns of names and reasons. Long reasons
+// wrap first, then long names, then the usual reasons.
+func (l planLayout) fit(details []string, rows []planRow) (name, why int) {
 	if l.width == 0 {
 		return 0, 0
 	}
 	name = widest(rows, func(r planRow) string {
 		return slices.MaxFunc(r.names, func(a, b string) int { return len(a) - len(b) })
 	})
-	room := l.width - gap - column(12) -
-		column(widest(rows, func(r planRow) string { return r.detail })) -
-		column(widest(rows, func(r planRow) string { return r.action }))
-	if name > room-minReason {
-		name = max(minName, room-minReason)
+	room := l.width - gap - column(12) - column(widest(rows, func(r planRow) string { return r.action }))
+	for i, header := range details {
+		room -= column(max(utf8.RuneCountInString(header), widest(rows, func(r planRow) string { return at(r.details, i) })))
+	}
+	if reason := min(max(minReason, usualReason(rows)), maxReason); name > room-reason {
+		name = max(minName, room-reason)
 	}
 	return name, max(minReason, room-max(name, minColumn-gap))
+}
+
+// usualReason is how wide nine of ten reasons are at most.
+func usualReason(rows []planRow) int {
+	var widths []int
+	for _, r := range rows {
+		widths = append(widths, utf8.RuneCountInString(r.reasons))
+	}
+	slices.Sort(widths)
+	if len(widths) == 0 {
+		return 0
+	}
+	return widths[(9*len(widths)-1)/10]
 }
 
 func column(cell int) int { return max(minColumn, cell+gap) }
@@ -122,14 +147,15 @@ func widest(rows []planRow, cell func(planRow) string) int {
 func (l planLayout) row(t *ui.Table, r planRow, name, why int, withID bool) {
 	var names []string
 	for _, n := range r.names {
-		names = append(names, wrap(n, name, "/:@,")...)
+		names = append(names, wrap(n, name, nameBreaks)...)
 	}
 	whys := wrap(r.reasons, why, " ")
 	for i := range max(len(names), len(whys)) {
-		cells := []string{at(names, i), "", "", "", at(whys, i)}
-		if i == 0 {
-			cells[1], cells[2], cells[3] = r.id, r.detail, r.action
+		facts := slices.Concat([]string{r.id}, r.details, []string{r.action})
+		if i > 0 {
+			facts = make([]string, len(facts))
 		}
+		cells := slices.Concat([]string{at(names, i)}, facts, []string{at(whys, i)})
 		if !withID {
 			cells = slices.Delete(cells, 1, 2)
 		}

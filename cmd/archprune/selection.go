@@ -34,9 +34,12 @@ func selectionFlags() []cli.Flag {
 	}
 }
 
-// tableFlag is about the plan's table.
-func tableFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show every name, and untagged build parents too"}
+// tableFlags are about the plan's table.
+func tableFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show every name, and untagged build parents too"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show what each image has to itself and what others share, in a wide window with bars"},
+	}
 }
 
 // policy reads the selection flags and what is configured for repositories. The

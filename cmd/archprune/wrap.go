@@ -5,8 +5,11 @@ import (
 	"unicode/utf8"
 )
 
+// nameBreaks are the characters after which the name of an image may be broken.
+const nameBreaks = "/:@,"
+
 // wrap breaks text into lines of at most width characters, after one of the
-// characters in breaks where there is one. A space at a break is dropped. A
+// characters in breaks where there is one, else where a name may be broken. A space at a break is dropped. A
 // width of 0 has no limit.
 func wrap(text string, width int, breaks string) []string {
 	var lines []string
@@ -15,6 +18,9 @@ func wrap(text string, width int, breaks string) []string {
 		at := strings.LastIndexAny(text[:limit], breaks) + 1
 		if text[limit] == ' ' && strings.Contains(breaks, " ") {
 			at = limit
+		}
+		if at <= 0 {
+			at = strings.LastIndexAny(text[:limit], nameBreaks) + 1
 		}
 		if at <= 0 {
 			at = limit

@@ -85,6 +85,12 @@ func blobParts(images [][]*archive.Record, copies bool) []part {
 
 func shortDigest(d digest.Digest) string { return ui.ShortID(d.String()) }
 
+// Shares are, for each image, the estimated bytes of layers that it alone has,
+// and of those that others have too.
+func Shares(images []engine.Image) (own, common []int64) {
+	return sums(layerParts(images), len(images))
+}
+
 // sums are, for each of n images, the bytes that it alone has and those that
 // others have too.
 func sums(parts []part, n int) (own, common []int64) {

@@ -29,7 +29,7 @@ func (r *taskRow) fill(w io.Writer, stat decor.Statistics) error {
 }
 
 const (
-	barMin, barMax   = 10, 42
+	barMin, barMax   = 8, 42
 	nameMin          = 8
 	percentCol       = len("100%")
 	sizeCol          = len("792.6MB/999.9MB")
@@ -91,10 +91,11 @@ func (r *taskRow) facts(width int) string {
 	return cols
 }
 
-// drawBar is the bar of a known total, or a mark that moves to and fro.
+// drawBar is the bar of a known total, or a mark that moves to and fro, also
+// while nothing has come yet: an engine may take its time.
 func (r *taskRow) drawBar(width int, now time.Time) string {
 	n, total := r.t.count.Load(), r.t.total.Load()
-	if total > 0 {
+	if total > 0 && n > 0 {
 		var b strings.Builder
 		stat := decor.Statistics{AvailableWidth: width, RequestedWidth: width,
 			Total: total, Current: min(n, total), Completed: n >= total}

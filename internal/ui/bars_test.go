@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,8 @@ func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 		time.Sleep(150 * time.Millisecond)
 		p.Close()
 
-		if got, want := out.String(), "five:5   [                    ]   0%          0B/1kB"; !strings.Contains(got, want) {
+		// Nothing has come, so a mark moves.
+		if got, want := out.String(), regexp.MustCompile(`five:5   \[ {0,17}<=> {0,17}\]   0%          0B/1kB`); !want.MatchString(got) {
 			t.Errorf("height %d: no bar %q in %q", height, want, got)
 		}
 		lines := strings.Split(screen(t, out.String()), "\n")
@@ -105,17 +107,17 @@ func TestBarRows(t *testing.T) {
 		n, total int64
 		want     string
 	}{
-		{39, "demo-api:1.0", 178_000_000, 356_000_000, "demo-api:1.0     [===>    ]  50%    10s"},
-		{39, long, 178_000_000, 356_000_000, "…rvice:2024.11.3 [===>    ]  50%    10s"},
-		{39, long, 132_000_000, 0, "…rvice:2024.11.3 [<=>     ]       132MB"},
-		{59, long, 356_000_000, 356_000_000, "…d-service:2024.11.3 [========] 100%     356MB/356MB"},
-		{79, long, 178_000_000, 1_234_000_000, "…backend-service:2024.11.3 [>       ]  14%   178MB/1.234GB 17.8MB/s    59s left"},
-		{79, long, 178_000_000, 0, "…backend-service:2024.11.3 [<=>     ]                178MB 17.8MB/s"},
+		{39, "demo-api:1.0", 178_000_000, 356_000_000, "demo-api:1.0       [==>   ]  50%    10s"},
+		{39, long, 178_000_000, 356_000_000, "…service:2024.11.3 [==>   ]  50%    10s"},
+		{39, long, 132_000_000, 0, "…service:2024.11.3 [<=>   ]       132MB"},
+		{59, long, 356_000_000, 356_000_000, "…end-service:2024.11.3 [======] 100%     356MB/356MB"},
+		{79, long, 178_000_000, 1_234_000_000, "…t/backend-service:2024.11.3 [>     ]  14%   178MB/1.234GB 17.8MB/s    59s left"},
+		{79, long, 178_000_000, 0, "…t/backend-service:2024.11.3 [<=>   ]                178MB 17.8MB/s"},
 		{199, long, 178_000_000, 99_000_000_000,
 			long + " [" + strings.Repeat(" ", 40) + "]   0%      178MB/99GB 17.8MB/s  1h32m left"},
 		{199, "a:1", 178_000_000, 100_000_000,
 			"a:1                  [" + strings.Repeat("=", 40) + "] 100%     178MB/100MB 17.8MB/s"},
-		{25, long, 1, 2, "…024.11.3 [===>    ]  50%"},
+		{25, long, 1, 2, "…:2024.11.3 [==>   ]  50%"},
 		{8, long, 1, 2, "…24.11.3"},
 		{1, long, 1, 2, "…"},
 	} {
