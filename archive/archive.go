@@ -28,8 +28,8 @@ type Archive struct {
 // Options for opening an archive. The zero value is for programs that trust
 // whoever can write to the archive.
 type Options struct {
-	FS            durable.FS // of a folder; nil is the operating system's
-	GroupReadable bool       // a folder's files may be read by its group
+	FS            func(durable.FS) durable.FS // stands between a folder and what is written there; may be nil
+	GroupReadable bool                        // a folder's files may be read by its group
 
 	Purpose   string        // of this process, for others that look who is at work; may be empty
 	LeaseTerm time.Duration // after which others take it for dead when it is not heard of; 0 is ten minutes

@@ -18,6 +18,10 @@ import (
 // over 4 MiB.
 const maxMetadata = 8 << 20
 
+// maxDocument bounds what the archive has of its own and reads into memory, of
+// which some grows with the number of images.
+const maxDocument = 64 << 20
+
 // readBack seals a blob and reads what was written: its digest, its size, and
 // what it decompresses to.
 func readBack(ctx context.Context, w BlobWriter) (*proof, error) {

@@ -124,7 +124,7 @@ func (a *Archive) ownFiles(ctx context.Context, records []*Record) map[string]in
 	bytes := map[string]int64{}
 	for _, r := range records {
 		if path, ok := a.File(ctx, r); ok {
-			if info, err := os.Stat(path); err == nil {
+			if info, err := os.Lstat(path); err == nil {
 				bytes[r.name] = onDisk(info)
 			}
 		}

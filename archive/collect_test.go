@@ -326,16 +326,21 @@ func TestSavedMeanwhile(t *testing.T) {
 // hooked is a file system where something happens just before a file of some
 // name is moved, or where some operations fail.
 type hooked struct {
-	durable.OS
+	durable.FS
 	moving func(oldname, newname string)
 	link   func() error
+}
+
+func (h *hooked) on(fsys durable.FS) durable.FS {
+	h.FS = fsys
+	return h
 }
 
 func (h *hooked) Rename(oldname, newname string) error {
 	if h.moving != nil {
 		h.moving(oldname, newname)
 	}
-	return h.OS.Rename(oldname, newname)
+	return h.FS.Rename(oldname, newname)
 }
 
 func (h *hooked) Link(oldname, newname string) error {
@@ -344,14 +349,14 @@ func (h *hooked) Link(oldname, newname string) error {
 			return err
 		}
 	}
-	return h.OS.Link(oldname, newname)
+	return h.FS.Link(oldname, newname)
 }
 
 // removeBlob removes the topmost layer of a record, which is old enough, from
 // a folder, while something happens in between.
 func removeBlob(t testing.TB, f *archive.Archive, r *archive.Record, fsys *hooked, named bool) (*archive.Archive, int64, error) {
 	t.Helper()
-	a, err := archive.OpenFolder(f.Location(), archive.Options{FS: fsys})
+	a, err := archive.OpenFolder(f.Location(), archive.Options{FS: fsys.on})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,14 @@ func CreateFolder(path string, opts Options) (*Archive, error) {
 }
 
 func initFolder(path string, opts Options) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
 	f := newFolder(newLocal(path, ownDir, opts))
+	if err := f.refuseLinks(); err != nil {
+		return err
+	}
 	for _, dir := range append(f.dirs(), recordsDir) {
 		if err := f.mkdir(f.join(dir)); err != nil {
 			return err

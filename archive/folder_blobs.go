@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 )
 
 func (f *folder) Stat(_ context.Context, d digest.Digest) (BlobInfo, error) {
-	info, err := os.Lstat(f.blobPath(d))
+	info, err := f.tree.Lstat(f.blobPath(d))
 	if err != nil {
 		return BlobInfo{}, err
 	}
@@ -42,33 +41,14 @@ func blobInfo(d digest.Digest, info fs.FileInfo) BlobInfo {
 
 // Open opens no link: what it leads to is not in the archive.
 func (f *folder) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
-	info, err := os.Lstat(f.blobPath(d))
+	file, err := f.tree.Open(f.blobPath(d))
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.openMoved(ctx, d)
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s stands in its place", ErrUnreadable, kindOf(info))
-	}
-	var file *os.File
-	if err == nil {
-		file, err = os.Open(f.blobPath(d))
-	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) {
+	if errors.Is(err, durable.ErrNotFile) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, withoutPath(err))
 	}
 	return file, err
-}
-
-// kindOf names what is no regular file.
-func kindOf(info fs.FileInfo) string {
-	switch {
-	case info.IsDir():
-		return "a folder"
-	case info.Mode()&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	default:
-		return "a special file"
-	}
 }
 
 // withoutPath is what the operating system said.
@@ -87,7 +67,7 @@ func (f *folder) Touch(_ context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(f.blobPath(d))
+	info, err := f.tree.Lstat(f.blobPath(d))
 	if err != nil {
 		return err
 	}
@@ -96,7 +76,7 @@ func (f *folder) Touch(_ context.Context, d digest.Digest) error {
 	}
 	// Whether the file is there is asked of the storage, and not of what this
 	// host remembers.
-	err = os.Chtimes(f.blobPath(d), time.Time{}, s.lease.touched(info.ModTime()))
+	err = f.tree.Chtimes(f.blobPath(d), time.Time{}, s.lease.touched(info.ModTime()))
 	if errors.Is(err, syscall.ESTALE) {
 		return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
@@ -130,7 +110,9 @@ func (w *folderBlob) Write(b []byte) (int, error) {
 
 func (w *folderBlob) Seal(context.Context) error { return w.file.Seal() }
 
-func (w *folderBlob) Reader(context.Context) (io.ReadCloser, error) { return os.Open(w.file.Temp()) }
+func (w *folderBlob) Reader(context.Context) (io.ReadCloser, error) {
+	return w.f.tree.Open(w.file.Temp())
+}
 
 func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
 	if err := w.f.clearFor(w.f.blobPath(d.Digest)); err != nil {
@@ -147,7 +129,7 @@ func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInf
 // clearFor removes an empty folder that stands in a file's place. One that has
 // something in it is somebody's.
 func (f *folder) clearFor(path string) error {
-	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+	if info, err := f.tree.Lstat(path); err != nil || !info.IsDir() {
 		return nil
 	}
 	if err := f.fsys.Remove(path); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // Blobs implements [Collector]. What is no blob's file is left alone.
 func (f *folder) Blobs(ctx context.Context) ([]BlobInfo, error) {
-	entries, err := os.ReadDir(f.join(blobsDir))
+	entries, err := f.tree.ReadDir(f.join(blobsDir))
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (f *folder) RemoveBlob(ctx context.Context, d digest.Digest, after time.Tim
 		return 0, err
 	}
 	path, away := f.blobPath(d), filepath.Join(s.dir, d.Encoded())
-	before, err := os.Stat(path)
+	before, err := f.tree.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -67,7 +67,7 @@ func (f *folder) RemoveBlob(ctx context.Context, d digest.Digest, after time.Tim
 	}
 	again, err := named(ctx)
 	if err == nil && !again {
-		again, err = touched(before, away)
+		again, err = f.touched(before, away)
 	}
 	if err != nil || again {
 		return 0, errors.Join(err, f.putBack(away, path))
@@ -86,13 +86,13 @@ func (f *folder) openMoved(ctx context.Context, d digest.Digest) (io.ReadCloser,
 	for begun := uptime(); ; {
 		away, _, err := f.elsewhere(d)
 		if errors.Is(err, fs.ErrNotExist) {
-			return os.Open(f.blobPath(d)) // it is back, or gone
+			return f.tree.Open(f.blobPath(d)) // it is back, or gone
 		}
 		if err != nil {
 			return nil, err
 		}
-		if o, err := lookAt(filepath.Dir(away)); err == nil && o.process.ended() || uptime()-begun > unsettled {
-			return os.Open(away)
+		if o, err := f.lookAt(filepath.Dir(away)); err == nil && o.process.ended() || uptime()-begun > unsettled {
+			return f.tree.Open(away)
 		}
 		select {
 		case <-ctx.Done():
@@ -104,12 +104,12 @@ func (f *folder) openMoved(ctx context.Context, d digest.Digest) (io.ReadCloser,
 
 // touched reports whether a file was written anew or touched since a look at it.
 // The change time does not tell: moving the file changes it too.
-func touched(before fs.FileInfo, path string) (bool, error) {
-	now, err := os.Stat(path)
+func (f *folder) touched(before fs.FileInfo, path string) (bool, error) {
+	now, err := f.tree.Lstat(path)
 	if err != nil {
 		return false, err
 	}
-	last, err := modified(path)
+	last, err := modified(f.tree, path)
 	return !os.SameFile(before, now) || !last.Equal(before.ModTime()), err
 }
 
@@ -126,7 +126,7 @@ func (l *local) putBack(away, path string) error {
 // moved them there was killed before it was settled that they may go, perhaps
 // while it cleared away another's.
 func (f *folder) putBackAll(dir string) error {
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	return f.tree.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

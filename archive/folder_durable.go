@@ -2,7 +2,6 @@ package archive
 
 import (
 	"maps"
-	"os"
 	"sync"
 )
 
@@ -49,8 +48,8 @@ func (d *durableFiles) has(path, version string) bool {
 }
 
 // versionOf is that of the file which has the name now.
-func versionOf(path string) (string, error) {
-	info, err := os.Stat(path)
+func (l *local) versionOf(path string) (string, error) {
+	info, err := l.tree.Lstat(path)
 	if err != nil {
 		return "", err
 	}

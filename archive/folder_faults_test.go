@@ -26,7 +26,7 @@ func TestFolderSurvivesFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("lasting %v", lasting), func(t *testing.T) {
 			eachOperation(t, func(t *testing.T, p folderPlace, n int) bool {
 				disk := &faultyDisk{at: n, lasting: lasting}
-				archivetest.Survive(t, p, p.on(t, disk))
+				archivetest.Survive(t, p, p.on(t, disk.on))
 				return disk.reached()
 			})
 		})
@@ -40,7 +40,7 @@ func TestFolderSurvivesLossOfPower(t *testing.T) {
 		t.Run("loses "+filepath.Join("everything", part), func(t *testing.T) {
 			eachOperation(t, func(t *testing.T, p folderPlace, n int) bool {
 				disk := &faultyDisk{at: n, lasting: true}
-				archivetest.Survive(t, p, losing{p.on(t, disk), disk, filepath.Join(p.path, part)})
+				archivetest.Survive(t, p, losing{p.on(t, disk.on), disk, filepath.Join(p.path, part)})
 				return disk.reached()
 			})
 		})
@@ -54,12 +54,12 @@ func TestWhatAnotherLeftIsMadeDurable(t *testing.T) {
 	images := []testImage{newTestImage(t, "demo-api:1", base, layerTar(t, "one")), newTestImage(t, "demo-api:2", base)}
 	eachOperation(t, func(t *testing.T, p folderPlace, n int) bool {
 		disk := &faultyDisk{at: n, lasting: true}
-		dead := archive.New(p.on(t, disk), archive.Options{})
+		dead := archive.New(p.on(t, disk.on), archive.Options{})
 		dead.Ingest(t.Context(), bytes.NewReader(classicSave(t, images...)), []engine.Image{images[0].Image, images[1].Image}, classicInfo)
 		dead.Close()
 		reached := disk.reached()
 		disk.mend()
-		a := archive.New(losing{p.on(t, disk), disk, p.path}, archive.Options{})
+		a := archive.New(losing{p.on(t, disk.on), disk, p.path}, archive.Options{})
 		proven := verifyAll(t, a, images)
 		if n%2 == 0 {
 			records := mustIngest(t, a, classicSave(t, images[1]), classicInfo, images[1].Image)
@@ -120,7 +120,7 @@ func TestCreateFolderSurvivesFaults(t *testing.T) {
 	for n, reached := 1, true; reached; n++ {
 		path := filepath.Join(t.TempDir(), "archive")
 		disk := &faultyDisk{at: n, lasting: n%2 == 0}
-		_, err := archive.CreateFolder(path, archive.Options{FS: disk})
+		_, err := archive.CreateFolder(path, archive.Options{FS: disk.on})
 		reached = disk.reached()
 		if n == 1 && err == nil {
 			t.Error("no fault was reached")
@@ -138,7 +138,7 @@ func TestCreateFolderSurvivesFaults(t *testing.T) {
 }
 
 // on opens the folder on a disk with faults.
-func (p folderPlace) on(t testing.TB, disk durable.FS) archive.Storage {
+func (p folderPlace) on(t testing.TB, disk func(durable.FS) durable.FS) archive.Storage {
 	t.Helper()
 	a, err := archive.OpenFolder(p.path, archive.Options{FS: disk})
 	if err != nil {
@@ -159,7 +159,7 @@ func (l losing) Close() error { return errors.Join(l.Storage.Close(), l.disk.los
 // faultyDisk is a file system whose operation number at fails, and where lasting
 // all that follow. It knows what a loss of power would take.
 type faultyDisk struct {
-	durable.OS
+	durable.FS
 	at      int
 	lasting bool
 
@@ -167,6 +167,11 @@ type faultyDisk struct {
 	calls    int
 	unsynced map[string]bool // files whose content is not durable
 	unnamed  map[string]bool // files whose name is not
+}
+
+func (d *faultyDisk) on(fsys durable.FS) durable.FS {
+	d.FS = fsys
+	return d
 }
 
 func (d *faultyDisk) fault() error {
@@ -226,7 +231,7 @@ func (d *faultyDisk) Create(name string, perm fs.FileMode) (durable.File, error)
 	if err := d.fault(); err != nil {
 		return nil, err
 	}
-	file, err := d.OS.Create(name, perm)
+	file, err := d.FS.Create(name, perm)
 	d.set(&d.unsynced, name, true)
 	return faultyFile{file, d, name}, err
 }
@@ -235,7 +240,7 @@ func (d *faultyDisk) Link(oldname, newname string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return d.OS.Link(oldname, newname)
+	return d.FS.Link(oldname, newname)
 }
 
 func (d *faultyDisk) Rename(oldname, newname string) error {
@@ -243,7 +248,7 @@ func (d *faultyDisk) Rename(oldname, newname string) error {
 		return err
 	}
 	_, there := os.Stat(newname)
-	if err := d.OS.Rename(oldname, newname); err != nil {
+	if err := d.FS.Rename(oldname, newname); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -261,14 +266,14 @@ func (d *faultyDisk) Remove(name string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return d.OS.Remove(name)
+	return d.FS.Remove(name)
 }
 
 func (d *faultyDisk) MkdirAll(name string, perm fs.FileMode) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return d.OS.MkdirAll(name, perm)
+	return d.FS.MkdirAll(name, perm)
 }
 
 func (d *faultyDisk) SyncDir(name string) error {
@@ -278,7 +283,7 @@ func (d *faultyDisk) SyncDir(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	maps.DeleteFunc(d.unnamed, func(file string, _ bool) bool { return filepath.Dir(file) == name })
-	return d.OS.SyncDir(name)
+	return d.FS.SyncDir(name)
 }
 
 type faultyFile struct {

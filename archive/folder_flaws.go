@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,16 +15,10 @@ import (
 
 // readSmall reads a file of the archive that is not large, and is a file.
 func (l *local) readSmall(name string) ([]byte, error) {
-	info, err := os.Lstat(l.join(name))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	data, err := l.tree.ReadFile(l.join(name), maxDocument)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("missing")
-	case err != nil:
-		return nil, withoutPath(err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s stands in its place", kindOf(info))
 	}
-	data, err := os.ReadFile(l.join(name))
 	return data, withoutPath(err)
 }
 
@@ -67,7 +60,7 @@ func (f *folder) flaws() []Flaw {
 		found = append(found, Flaw{indexFile, err.Error()})
 	}
 	for _, dir := range f.dirs() {
-		if info, err := os.Stat(f.join(dir)); err != nil || !info.IsDir() {
+		if info, err := f.tree.Lstat(f.join(dir)); err != nil || !info.IsDir() {
 			found = append(found, Flaw{dir, "the folder is missing"})
 		}
 	}
@@ -114,7 +107,7 @@ func MendTarballs(path string, opts Options) error {
 	if err != nil {
 		return err
 	}
-	l.rescue = func(dir string) error { return rescueTarballs(l, dir) }
+	l.rescue = l.rescueTarballs
 	return l.mendFormat()
 }
 
@@ -124,7 +117,10 @@ func toMend(path, owned string, opts Options) (*local, error) {
 		return nil, err
 	}
 	l := newLocal(path, owned, opts)
-	l.modes = modesOf(l.join(owned))
+	if err := l.refuseLinks(); err != nil {
+		return nil, err
+	}
+	l.modes = l.modesOf(l.join(owned))
 	return l, nil
 }
 
@@ -145,7 +141,7 @@ func (l *local) badMarks() []Flaw {
 }
 
 func (l *local) unreadableMarks() (names []string) {
-	entries, err := os.ReadDir(l.join(l.own(marksDir)))
+	entries, err := l.tree.ReadDir(l.join(l.own(marksDir)))
 	if err != nil {
 		return nil
 	}
@@ -154,12 +150,8 @@ func (l *local) unreadableMarks() (names []string) {
 		if !ok {
 			continue
 		}
-		data, err := os.ReadFile(l.markPath(m))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		var read Mark
-		if err != nil || json.Unmarshal(data, &read) != nil {
+		_, err := l.readMark(m)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			names = append(names, string(m.Kind)+"-"+m.Record)
 		}
 	}
@@ -180,7 +172,7 @@ func (l *local) mendMarks(ctx context.Context) error {
 		if !bad[string(m.Kind)+"-"+m.Record] {
 			continue
 		}
-		if info, err := os.Lstat(l.markPath(m)); err == nil && info.IsDir() {
+		if info, err := l.tree.Lstat(l.markPath(m)); err == nil && info.IsDir() {
 			return fmt.Errorf("a folder stands in the place of mark %s: move it away", filepath.Base(l.markPath(m)))
 		}
 		if err := l.Mark(ctx, m); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"time"
@@ -25,10 +26,8 @@ const indexWait = 10 * time.Second
 // record meanwhile, so it looks again until nothing has changed; between
 // hosts, whose locks do not reach each other, the next run sets it right.
 func (f *folder) Refresh(ctx context.Context, read func(context.Context) (*Catalog, error)) error {
-	lock := flock.New(f.join(locksDir+"/index"), flock.SetPermissions(f.modes.file))
-	waiting, cancel := context.WithTimeout(ctx, indexWait)
-	defer cancel()
-	if _, err := lock.TryLockContext(waiting, 20*time.Millisecond); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	lock, err := f.lockIndex(ctx)
+	if err != nil {
 		return fmt.Errorf("writing index.json: %w", err)
 	}
 	defer lock.Close()
@@ -48,6 +47,26 @@ func (f *folder) Refresh(ctx context.Context, read func(context.Context) (*Catal
 	return nil
 }
 
+// lockIndex waits until no other process of this host writes the index. The
+// file is made first, so that a name that leads elsewhere makes none there.
+func (f *folder) lockIndex(ctx context.Context) (io.Closer, error) {
+	name := f.join(locksDir + "/index")
+	file, err := f.tree.OpenFile(name, os.O_RDWR|os.O_CREATE, f.modes.file)
+	if err == nil {
+		err = file.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, indexWait)
+	defer cancel()
+	lock := flock.New(name, flock.SetFlag(os.O_RDONLY))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	return lock, nil
+}
+
 func (f *folder) writeIndex(c *Catalog) error {
 	s, err := f.writing()
 	if err != nil {
@@ -58,7 +77,7 @@ func (f *folder) writeIndex(c *Catalog) error {
 		return err
 	}
 	data = append(data, '\n')
-	if now, err := os.ReadFile(f.join(indexFile)); err == nil && bytes.Equal(now, data) {
+	if now, err := f.tree.ReadFile(f.join(indexFile), maxDocument); err == nil && bytes.Equal(now, data) {
 		return nil
 	}
 	return durable.WriteFile(f.fsys, s.temp(), f.join(indexFile), data, f.modes.file)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,7 +25,7 @@ func (f *folder) signaturePath(name string) string {
 }
 
 func (f *folder) Records(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(f.join(recordsDir))
+	entries, err := f.tree.ReadDir(f.join(recordsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: all of them: there is no folder %s: put it back, or make it anew and copy the records from another archive",
 			ErrBadRecord, f.join(recordsDir))
@@ -44,10 +43,10 @@ func (f *folder) Records(context.Context) ([]string, error) {
 }
 
 func (f *folder) ReadRecord(_ context.Context, name string) (data, signature []byte, err error) {
-	if data, err = os.ReadFile(f.recordPath(name)); err != nil {
+	if data, err = f.tree.ReadFile(f.recordPath(name), maxMetadata); err != nil {
 		return nil, nil, err
 	}
-	signature, err = os.ReadFile(f.signaturePath(name))
+	signature, err = f.tree.ReadFile(f.signaturePath(name), maxMetadata)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -89,6 +88,9 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 }
 
 func (f *folder) writeRecord(e Entry) error {
+	if err := e.fits(); err != nil {
+		return err
+	}
 	if e.Signature != nil {
 		if err := f.write(f.signaturePath(e.Record.name), e.Signature); err != nil {
 			return err
@@ -117,14 +119,14 @@ func (f *folder) write(name string, data []byte) error {
 	if err := file.Commit(name); err != nil {
 		return err
 	}
-	version, err := versionOf(name)
+	version, err := f.versionOf(name)
 	f.safeRecords.seal(name, version)
 	return err
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {
 	records := []string{f.recordPath(r.name)}
-	if signature := f.signaturePath(r.name); exists(signature) {
+	if signature := f.signaturePath(r.name); f.exists(signature) {
 		records = append(records, signature)
 	}
 	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
@@ -136,14 +138,14 @@ func (f *folder) Confirm(_ context.Context, r *Record) error {
 func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error {
 	synced := map[string]string{}
 	for _, path := range paths {
-		version, err := versionOf(path)
+		version, err := f.versionOf(path)
 		if err != nil {
 			return err
 		}
 		if safe.has(path, version) {
 			continue
 		}
-		if err := syncFile(path); err != nil {
+		if err := f.fsys.Sync(path); err != nil {
 			return err
 		}
 		synced[path] = version
@@ -166,18 +168,9 @@ func (f *folder) blobPaths(r *Record) []string {
 	return paths
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
+func (f *folder) exists(path string) bool {
+	_, err := f.tree.Lstat(path)
 	return err == nil
-}
-
-// syncFile costs little where the content is on the disk already.
-func syncFile(name string) error {
-	file, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
 }
 
 func (f *folder) RemoveRecord(_ context.Context, r *Record) error {
@@ -196,7 +189,7 @@ func (f *folder) sweepSignatures() error {
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(f.join(recordsDir))
+	entries, err := f.tree.ReadDir(f.join(recordsDir))
 	if err != nil {
 		return err
 	}
@@ -205,7 +198,7 @@ func (f *folder) sweepSignatures() error {
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		if _, err := os.Lstat(f.recordPath(name)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := f.tree.Lstat(f.recordPath(name)); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		info, err := e.Info()

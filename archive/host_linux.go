@@ -3,11 +3,12 @@ package archive
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/archprune/archprune/internal/durable"
 )
 
 // uptime is a clock that nobody sets, and that goes on while the host sleeps.
@@ -21,11 +22,16 @@ func uptime() time.Duration {
 
 // modified is when a file was written last, as the storage says now: a network
 // file system would rather say what it knows from before.
-func modified(path string) (time.Time, error) {
+func modified(tree *durable.Tree, path string) (time.Time, error) {
+	file, err := tree.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer file.Close()
 	var s unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_FORCE_SYNC, unix.STATX_MTIME, &s)
+	err = unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_MTIME, &s)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // as in some containers
-		info, err := os.Stat(path)
+		info, err := file.Stat()
 		if err != nil {
 			return time.Time{}, err
 		}

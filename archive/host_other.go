@@ -4,14 +4,15 @@ package archive
 
 import (
 	"errors"
-	"os"
 	"time"
+
+	"github.com/archprune/archprune/internal/durable"
 )
 
 // modified is when a file was written last, as the storage says now: to open a
 // file asks a network file system anew.
-func modified(path string) (time.Time, error) {
-	f, err := os.Open(path)
+func modified(tree *durable.Tree, path string) (time.Time, error) {
+	f, err := tree.Open(path)
 	if err != nil {
 		return time.Time{}, err
 	}

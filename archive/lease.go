@@ -27,6 +27,7 @@ const leaseTerm = 10 * time.Minute
 // process itself gives up at half of the term: the rest is for clocks that run
 // unequally, and for file systems that show a file as it was a minute ago.
 type lease struct {
+	tree    *durable.Tree
 	path    string
 	term    time.Duration
 	content []byte
@@ -56,14 +57,14 @@ type terms struct {
 var errClosed = errors.New("closed")
 
 // takeLease begins a lease, which must be closed.
-func takeLease(fsys durable.FS, path string, mode fs.FileMode, t terms) (*lease, error) {
-	g := &lease{path: path, term: time.Duration(t.Seconds * float64(time.Second)), turn: make(chan struct{}, 1)}
+func takeLease(fsys durable.FS, tree *durable.Tree, path string, mode fs.FileMode, t terms) (*lease, error) {
+	g := &lease{tree: tree, path: path, term: time.Duration(t.Seconds * float64(time.Second)), turn: make(chan struct{}, 1)}
 	asked := uptime()
 	file, err := fsys.Create(path, mode)
 	if err != nil {
 		return nil, err
 	}
-	if g.began, err = modified(path); err != nil {
+	if g.began, err = modified(tree, path); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	t.Began = g.began.UTC()
@@ -182,7 +183,7 @@ func (g *lease) ask() error {
 
 // write writes the file again as it is, for its time alone.
 func (g *lease) write() (time.Time, error) {
-	file, err := os.OpenFile(g.path, os.O_WRONLY, 0)
+	file, err := g.tree.OpenFile(g.path, os.O_WRONLY, 0)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -190,7 +191,7 @@ func (g *lease) write() (time.Time, error) {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return time.Time{}, err
 	}
-	return modified(g.path)
+	return modified(g.tree, g.path)
 }
 
 // now is the present time by the storage's clock, as far as this process knows.

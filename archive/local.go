@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,8 +37,9 @@ type local struct {
 	path  string // absolute
 	owned string // name of archprune's own folder
 	id    string
-	fsys  durable.FS // writes nothing without a lease
-	disk  durable.FS
+	tree  *durable.Tree // below path; nothing of the archive is read but through it
+	disk  durable.FS    // the same for writing
+	fsys  durable.FS    // writes nothing without a lease
 	modes modes
 
 	purpose   string
@@ -61,10 +63,11 @@ type format struct {
 
 // newLocal describes an archive that is to be made.
 func newLocal(path, owned string, opts Options) *local {
-	l := &local{path: path, owned: owned, disk: opts.FS, modes: private, purpose: opts.Purpose,
+	tree := durable.NewTree(path)
+	l := &local{path: path, owned: owned, tree: tree, disk: tree, modes: private, purpose: opts.Purpose,
 		leaseTerm: cmp.Or(opts.LeaseTerm, leaseTerm), rescue: func(string) error { return nil }}
-	if l.disk == nil {
-		l.disk = durable.OS{}
+	if opts.FS != nil {
+		l.disk = opts.FS(tree)
 	}
 	l.fsys = leasedFS{l.disk, l}
 	l.listed = []string{l.own(marksDir), l.own(tmpDir)}
@@ -83,22 +86,26 @@ func openLocal(path, owned string, opts Options, parts ...string) (*local, error
 		return nil, err
 	}
 	l := newLocal(path, owned, opts)
-	data, err := os.ReadFile(l.join(l.own(formatFile)))
+	if err := l.refuseLinks(); err != nil {
+		return nil, err
+	}
+	data, err := l.tree.ReadFile(l.join(l.own(formatFile)), maxMetadata)
 	if errors.Is(err, fs.ErrNotExist) {
-		if holdsRecord(path) {
+		if l.holdsRecord() {
 			return nil, lostFormat(path, l.own(formatFile), "is missing")
 		}
-		return nil, missing(path, append(parts, owned))
+		return nil, l.missing(append(parts, owned))
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("%s: %w: it is a file", path, ErrNotArchive)
 	}
-	if err != nil {
+	unreadable := errors.Is(err, durable.ErrNotFile) || errors.Is(err, durable.ErrTooLarge)
+	if err != nil && !unreadable {
 		return nil, fmt.Errorf("opening archive: %w", err)
 	}
 	var f format
-	if err := json.Unmarshal(data, &f); err != nil || f.Format < 1 {
-		if holdsRecord(path) || holdsTarball(path) {
+	if unreadable || json.Unmarshal(data, &f) != nil || f.Format < 1 {
+		if l.holdsRecord() || l.holdsTarball() {
 			return nil, lostFormat(path, l.own(formatFile), "can't be read")
 		}
 		return nil, fmt.Errorf("%s: %w: %s is not readable", path, ErrNotArchive, l.own(formatFile))
@@ -107,14 +114,25 @@ func openLocal(path, owned string, opts Options, parts ...string) (*local, error
 		return nil, fmt.Errorf("%s: %w: it has format %d, this archprune knows up to %d: update archprune",
 			path, ErrNewerFormat, f.Format, formatVersion)
 	}
-	l.id, l.modes = f.ID, modesOf(l.join(owned))
+	l.id, l.modes = f.ID, l.modesOf(l.join(owned))
 	return l, nil
 }
 
+// refuseLinks refuses an archive of which a folder is somewhere else.
+func (l *local) refuseLinks() error {
+	dirs := []string{l.owned, "blobs", blobsDir, recordsDir, locksDir, l.own(marksDir), l.own(proofsDir), l.own(tmpDir)}
+	for _, dir := range dirs {
+		if info, err := l.tree.Lstat(l.join(dir)); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s: %s is a symbolic link, which an archive has none of: put the folder itself there", l.path, dir)
+		}
+	}
+	return nil
+}
+
 // holdsRecord reports whether there is a record of a folder's archive.
-func holdsRecord(path string) bool {
-	found, err := filepath.Glob(filepath.Join(path, recordsDir, "*"+recordSuffix))
-	return err == nil && len(found) > 0
+func (l *local) holdsRecord() bool {
+	entries, err := l.tree.ReadDir(l.join(recordsDir))
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), recordSuffix) })
 }
 
 func lostFormat(path, name, how string) error {
@@ -134,8 +152,9 @@ func (l *local) mendFormat() error {
 }
 
 // missing tells why there is no format file in path.
-func missing(path string, parts []string) error {
-	entries, err := os.ReadDir(path)
+func (l *local) missing(parts []string) error {
+	path := l.path
+	entries, err := l.tree.ReadDir(path)
 	foreign := func(e fs.DirEntry) bool { return e.Name() != "lost+found" && !slices.Contains(parts, e.Name()) }
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -146,7 +165,7 @@ func missing(path string, parts []string) error {
 		return fmt.Errorf("%s: %w: the folder is empty", path, ErrNoArchive)
 	}
 	for owned, kind := range map[string]string{ownDir: "", tardirOwn: "tar:"} {
-		if _, err := os.Stat(filepath.Join(path, owned, formatFile)); err == nil {
+		if _, err := l.tree.Lstat(filepath.Join(path, owned, formatFile)); err == nil {
 			return fmt.Errorf("%s: %w of this kind: name it %s", path, ErrNotArchive, kind+path)
 		}
 	}
@@ -201,6 +220,7 @@ func (l *local) Prepare(context.Context) error {
 func (l *local) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.tree.Close()
 	if l.session == nil {
 		return nil
 	}

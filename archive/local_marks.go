@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ func (l *local) markPath(m Mark) string {
 // Marks implements [Storage]. A mark that can't be read counts from the time
 // of its file: it must neither be lost nor hide others.
 func (l *local) Marks(context.Context) ([]Mark, error) {
-	entries, err := os.ReadDir(l.join(l.own(marksDir)))
+	entries, err := l.tree.ReadDir(l.join(l.own(marksDir)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -33,12 +32,11 @@ func (l *local) Marks(context.Context) ([]Mark, error) {
 		if !ok {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(l.join(l.own(marksDir)), e.Name()))
+		read, err := l.readMark(m)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var read Mark
-		if err == nil && json.Unmarshal(data, &read) == nil {
+		if err == nil {
 			m.Time, m.Host = read.Time, read.Host
 		} else if info, err := e.Info(); err == nil {
 			m.Time = info.ModTime()
@@ -48,6 +46,19 @@ func (l *local) Marks(context.Context) ([]Mark, error) {
 		marks = append(marks, m)
 	}
 	return marks, nil
+}
+
+// readMark reads the file of a mark. One without a time, as null is, would be
+// older than any grace.
+func (l *local) readMark(m Mark) (read Mark, err error) {
+	data, err := l.tree.ReadFile(l.markPath(m), maxMetadata)
+	if err == nil {
+		err = json.Unmarshal(data, &read)
+	}
+	if err == nil && read.Time.IsZero() {
+		err = errors.New("it has no time")
+	}
+	return read, err
 }
 
 func markOf(file string) (Mark, bool) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -16,7 +15,7 @@ const proofsSuffix = ".json"
 // Proofs implements [Storage].
 func (l *local) Proofs(context.Context) ([][]byte, error) {
 	dir := l.join(l.own(proofsDir))
-	entries, err := os.ReadDir(dir)
+	entries, err := l.tree.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -28,7 +27,7 @@ func (l *local) Proofs(context.Context) ([][]byte, error) {
 		if !strings.HasSuffix(e.Name(), proofsSuffix) {
 			continue
 		}
-		if data, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil {
+		if data, err := l.tree.ReadFile(filepath.Join(dir, e.Name()), maxDocument); err == nil {
 			all = append(all, data)
 		}
 	}

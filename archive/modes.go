@@ -2,7 +2,6 @@ package archive
 
 import (
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -16,8 +15,8 @@ var (
 
 // modesOf tells by a folder which modes an archive was made with: what is added
 // later has the same.
-func modesOf(dir string) modes {
-	info, err := os.Stat(dir)
+func (l *local) modesOf(dir string) modes {
+	info, err := l.tree.Lstat(dir)
 	if err == nil && info.Mode().Perm()&0o050 == 0o050 {
 		return groupReadable
 	}
@@ -33,10 +32,10 @@ func (l *local) mkdir(name string) error {
 		return nil
 	}
 	for dir := name; len(dir) > len(l.path); dir = filepath.Dir(dir) {
-		if info, err := os.Stat(dir); err == nil && info.Mode().Perm() == l.modes.dir.Perm() {
+		if info, err := l.tree.Lstat(dir); err == nil && info.Mode().Perm() == l.modes.dir.Perm() {
 			continue
 		}
-		if err := os.Chmod(dir, l.modes.dir); err != nil {
+		if err := l.tree.Chmod(dir, l.modes.dir); err != nil {
 			return err
 		}
 	}
@@ -53,14 +52,14 @@ func (l *local) openToGroup(below string) error {
 	if err := l.openRoot(); err != nil {
 		return err
 	}
-	return filepath.WalkDir(below, func(name string, d fs.DirEntry, err error) error {
+	return l.tree.WalkDir(below, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil || name == l.path:
 			return err
 		case d.IsDir():
-			return os.Chmod(name, groupReadable.dir)
+			return l.tree.Chmod(name, groupReadable.dir)
 		case d.Type().IsRegular():
-			return os.Chmod(name, groupReadable.file)
+			return l.tree.Chmod(name, groupReadable.file)
 		}
 		return nil
 	})
@@ -69,9 +68,9 @@ func (l *local) openToGroup(below string) error {
 // openRoot leaves the folder itself as it is where its group can read it: it
 // may have been somebody's before it was an archive.
 func (l *local) openRoot() error {
-	info, err := os.Stat(l.path)
+	info, err := l.tree.Lstat(l.path)
 	if err != nil || info.Mode().Perm()&0o050 == 0o050 {
 		return err
 	}
-	return os.Chmod(l.path, l.modes.dir)
+	return l.tree.Chmod(l.path, l.modes.dir)
 }

@@ -59,10 +59,10 @@ func (l *local) newSession() (*session, error) {
 	if err := l.mkdir(dir); err != nil {
 		return nil, err
 	}
-	lease, err := takeLease(l.disk, leaseOf(dir), l.modes.file, terms{Host: hostName(), Run: name, PID: os.Getpid(),
+	lease, err := takeLease(l.disk, l.tree, leaseOf(dir), l.modes.file, terms{Host: hostName(), Run: name, PID: os.Getpid(),
 		Purpose: l.purpose, Seconds: l.leaseTerm.Seconds()})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, l.tree.RemoveAll(dir))
 	}
 	l.lease.Store(lease)
 	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lease: lease}, nil
@@ -89,7 +89,7 @@ func (s *session) temp() string { return filepath.Join(s.dir, rand.Text()) }
 // sweep removes what runs that are no more have left.
 func (l *local) sweep(s *session) error {
 	now := s.lease.now()
-	entries, err := os.ReadDir(filepath.Dir(s.dir))
+	entries, err := l.tree.ReadDir(filepath.Dir(s.dir))
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (l *local) stranded(name string, e fs.DirEntry, now time.Time) bool {
 		info, err := e.Info()
 		return err == nil && now.Sub(info.ModTime()) > strandedAfter
 	}
-	found, err := lookAt(name)
+	found, err := l.lookAt(name)
 	return err == nil && found.ended(now)
 }
 
@@ -121,7 +121,7 @@ func (l *local) stranded(name string, e fs.DirEntry, now time.Time) bool {
 // takes the lease away, and succeeds for one process alone.
 func (l *local) clear(s *session, dir string) error {
 	own := filepath.Join(s.dir, filepath.Base(dir))
-	if err := os.Rename(dir, own); err != nil {
+	if err := l.tree.Rename(dir, own); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // another process is at it
 		}
@@ -133,14 +133,14 @@ func (l *local) clear(s *session, dir string) error {
 // empty removes a session's folder that is nobody else's by now.
 func (l *local) empty(dir string) error {
 	for _, listed := range l.listed {
-		if err := os.Remove(l.scratch(listed, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.tree.Remove(l.scratch(listed, dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	if err := l.rescue(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := l.tree.RemoveAll(dir); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
 	return nil // a network file system keeps what somebody has open
@@ -191,7 +191,7 @@ type other struct {
 
 // lookAt reads what a session's folder tells. The error wraps [fs.ErrNotExist]
 // where the folder is gone.
-func lookAt(dir string) (other, error) {
+func (l *local) lookAt(dir string) (other, error) {
 	o := other{term: leaseTerm}
 	host, _, _ := cutLast(filepath.Base(dir), "-")
 	host, ident, ok := cutLast(host, "-")
@@ -199,16 +199,16 @@ func lookAt(dir string) (other, error) {
 		o.Host = host
 		o.process, _ = parseProcess(ident)
 	}
-	data, err := os.ReadFile(leaseOf(dir))
+	data, err := l.tree.ReadFile(leaseOf(dir), maxMetadata)
 	if errors.Is(err, fs.ErrNotExist) {
-		info, err := os.Stat(dir) // it is being made, or was when it was left
+		info, err := l.tree.Lstat(dir) // it is being made, or was when it was left
 		if err == nil {
 			o.renewed = info.ModTime()
 		}
 		return o, err
 	}
 	if err == nil {
-		o.renewed, err = modified(leaseOf(dir))
+		o.renewed, err = modified(l.tree, leaseOf(dir))
 	}
 	if err != nil {
 		return o, err
@@ -232,20 +232,34 @@ func (o other) ended(now time.Time) bool {
 // elsewhere finds a blob in the folder of a session, or of a dead one that is
 // being cleared away.
 func (l *local) elsewhere(d digest.Digest) (path string, size int64, err error) {
-	tmp := l.join(l.own(tmpDir))
-	for _, pattern := range []string{"*/", "*/*/"} {
-		found, err := fs.Glob(os.DirFS(tmp), pattern+d.Encoded())
-		if err != nil {
+	folders := []string{l.join(l.own(tmpDir))}
+	for range 2 { // one in the other
+		if folders, err = l.foldersIn(folders); err != nil {
 			return "", 0, err
 		}
-		for _, name := range found {
-			path := filepath.Join(tmp, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		for _, dir := range folders {
+			path := filepath.Join(dir, d.Encoded())
+			if info, err := l.tree.Lstat(path); err == nil && info.Mode().IsRegular() {
 				return path, info.Size(), nil
 			}
 		}
 	}
 	return "", 0, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+func (l *local) foldersIn(dirs []string) (found []string, err error) {
+	for _, dir := range dirs {
+		entries, err := l.tree.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				found = append(found, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	return found, nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

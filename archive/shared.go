@@ -74,7 +74,7 @@ func (l *local) Sessions(ctx context.Context) ([]Session, error) {
 		return nil, err
 	}
 	tmp := l.join(l.own(tmpDir))
-	entries, err := os.ReadDir(tmp)
+	entries, err := l.tree.ReadDir(tmp)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (l *local) Sessions(ctx context.Context) ([]Session, error) {
 		if !e.IsDir() || dir == s.dir {
 			continue
 		}
-		o, err := lookAt(dir)
+		o, err := l.lookAt(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:

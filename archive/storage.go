@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -130,6 +131,14 @@ type Entry struct {
 	Record    *Record
 	Data      []byte // JSON
 	Signature []byte // of Data; may be nil
+}
+
+// fits is an error for what would not be read again.
+func (e Entry) fits() error {
+	if size := max(len(e.Data), len(e.Signature)); size > maxMetadata {
+		return fmt.Errorf("the record is too large: %d bytes", size)
+	}
+	return nil
 }
 
 // Mark is something noted about a record after it was written.

@@ -83,7 +83,7 @@ func OpenTarballs(path string, opts Options) (*Archive, error) {
 }
 
 func newTardir(l *local, opts Options) *Archive {
-	l.rescue = func(dir string) error { return rescueTarballs(l, dir) }
+	l.rescue = l.rescueTarballs
 	l.listed = append(l.listed, ".")
 	t := &tardir{local: l, removed: map[string][]*tarball{}, compressor: sync.OnceValues(newCompressor), files: map[string]*tarball{}, foreign: map[string]string{},
 		staged: map[digest.Digest]int64{}}
@@ -96,22 +96,25 @@ func newTardir(l *local, opts Options) *Archive {
 // somebody put tarballs, is known by its path.
 func openTardir(path string, opts Options) (l *local, made bool, err error) {
 	l, err = openLocal(path, tardirOwn, opts)
-	if err == nil || !errors.Is(err, ErrNotArchive) || !holdsTarball(path) {
+	if err == nil || !errors.Is(err, ErrNotArchive) {
 		return l, true, err
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, unknown := filepath.Abs(path)
+	if unknown != nil {
+		return nil, false, unknown
+	}
+	if l = newLocal(path, tardirOwn, opts); !l.holdsTarball() {
 		return nil, false, err
 	}
-	l = newLocal(path, tardirOwn, opts)
 	l.id = digest.FromString(path).Encoded()[:26]
 	return l, false, nil
 }
 
 // holdsTarball reports whether somebody put tarballs there.
-func holdsTarball(path string) bool {
-	entries, err := os.ReadDir(path)
+func (l *local) holdsTarball() bool {
+	entries, err := l.tree.ReadDir(l.path)
 	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		b, err := openTarball(filepath.Join(path, e.Name()))
+		b, err := l.openTarball(l.join(e.Name()))
 		return err == nil && b != nil
 	})
 }
@@ -168,16 +171,16 @@ func openTarballsToGroup(l *local) error {
 	if err := l.openToGroup(l.join(tardirOwn)); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(l.path)
+	entries, err := l.tree.ReadDir(l.path)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		name := l.join(e.Name())
-		if b, err := openTarball(name); err != nil || b == nil {
+		if b, err := l.openTarball(name); err != nil || b == nil {
 			continue
 		}
-		if err := os.Chmod(name, l.modes.file); err != nil {
+		if err := l.tree.Chmod(name, l.modes.file); err != nil {
 			return err
 		}
 	}
@@ -202,13 +205,13 @@ func (t *tardir) Refresh(context.Context, func(context.Context) (*Catalog, error
 
 // openTarball reads a file's index. It returns nil where the file is no
 // tarball; one that is ours by its name, but that can't be read, has its error.
-func openTarball(path string) (*tarball, error) {
-	info, err := os.Lstat(path)
+func (l *local) openTarball(path string) (*tarball, error) {
+	info, err := l.tree.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(info.Name(), ".") {
 		return nil, err
 	}
 	b := &tarball{file: info.Name(), version: fileVersion(info), sound: map[digest.Digest]bool{}}
-	b.index, b.err = readIndexOf(path, b.version)
+	b.index, b.err = l.readIndexOf(path, b.version)
 	if _, ours := namedRecord(b.file); b.err != nil && !ours {
 		if errors.Is(b.err, errNoTarball) {
 			return nil, nil
@@ -218,8 +221,8 @@ func openTarball(path string) (*tarball, error) {
 	return b, nil
 }
 
-func readIndexOf(path, version string) (*tarballIndex, error) {
-	file, err := os.Open(path)
+func (l *local) readIndexOf(path, version string) (*tarballIndex, error) {
+	file, err := l.tree.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -238,11 +241,11 @@ func readIndexOf(path, version string) (*tarballIndex, error) {
 func (t *tardir) scan() error {
 	t.know.Lock()
 	defer t.know.Unlock()
-	info, err := os.Stat(t.path)
+	info, err := t.tree.Lstat(t.path)
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(t.path)
+	entries, err := t.tree.ReadDir(t.path)
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ func (t *tardir) scan() error {
 				foreign[name] = version
 				continue
 			}
-			if b, err = openTarball(t.join(name)); err != nil {
+			if b, err = t.openTarball(t.join(name)); err != nil {
 				continue // gone by now, or somebody else's
 			}
 		}
@@ -301,7 +304,7 @@ var errMoved = errors.New("the file is another by now")
 
 // open opens a tarball, unless another took its place.
 func (t *tardir) open(b *tarball) (*os.File, error) {
-	file, err := os.Open(t.join(b.file))
+	file, err := t.tree.Open(t.join(b.file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", b.file, errMoved)
 	}

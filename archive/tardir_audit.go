@@ -50,7 +50,7 @@ func (t *tardir) audit(ctx context.Context, path string, b *tarball, r *Record) 
 	if b.index == nil {
 		return damage(r.View.Digest, fmt.Sprintf("in %s: %v", b.file, b.err))
 	}
-	file, err := os.Open(path)
+	file, err := t.tree.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return errMoved
 	}

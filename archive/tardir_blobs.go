@@ -56,7 +56,7 @@ func (w *stagedBlob) Seal(context.Context) error {
 	return w.failed
 }
 
-func (w *stagedBlob) Reader(context.Context) (io.ReadCloser, error) { return os.Open(w.temp) }
+func (w *stagedBlob) Reader(context.Context) (io.ReadCloser, error) { return w.t.tree.Open(w.temp) }
 
 func (w *stagedBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
 	if err := w.Seal(ctx); err != nil {
@@ -115,7 +115,7 @@ func (t *tardir) openStaged(d digest.Digest) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(s.staged(d))
+	return t.tree.Open(s.staged(d))
 }
 
 // adopt makes a blob that waits for another run's tarball wait for one of this
@@ -133,7 +133,7 @@ func (t *tardir) adopt(ctx context.Context, d digest.Digest) error {
 	if err := t.fsys.Link(path, own); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	file, err := os.Open(own)
+	file, err := t.tree.Open(own)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (t *tardir) Stat(_ context.Context, d digest.Digest) (info BlobInfo, err er
 			return err
 		}
 		b := copies[0]
-		file, err := os.Stat(t.join(b.file))
+		file, err := t.tree.Lstat(t.join(b.file))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && fileVersion(file) != b.version {
 			return errMoved
 		}
@@ -188,7 +188,7 @@ func (t *tardir) copiesOf(d digest.Digest) ([]*tarball, error) {
 	if len(copies) > 0 {
 		return copies, nil
 	}
-	info, err := os.Stat(t.path)
+	info, err := t.tree.Lstat(t.path)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func (t *tardir) Open(ctx context.Context, d digest.Digest) (r io.ReadCloser, er
 	if errors.Is(err, fs.ErrNotExist) {
 		var path string
 		if path, _, err = t.elsewhere(d); err == nil {
-			return os.Open(path)
+			return t.tree.Open(path)
 		}
 	}
 	return r, err

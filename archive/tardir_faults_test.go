@@ -10,7 +10,7 @@ import (
 	"github.com/archprune/archprune/internal/durable"
 )
 
-func (p tarballsPlace) on(t testing.TB, disk durable.FS) archive.Storage {
+func (p tarballsPlace) on(t testing.TB, disk func(durable.FS) durable.FS) archive.Storage {
 	t.Helper()
 	a, err := archive.OpenTarballs(p.path, archive.Options{FS: disk})
 	if err != nil {
@@ -26,7 +26,7 @@ func TestTarballsSurviveFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("lasting %v", lasting), func(t *testing.T) {
 			eachTarballOperation(t, func(p tarballsPlace, n int) bool {
 				disk := &faultyDisk{at: n, lasting: lasting}
-				archivetest.Survive(t, p, p.on(t, disk))
+				archivetest.Survive(t, p, p.on(t, disk.on))
 				return disk.reached()
 			})
 		})
@@ -38,7 +38,7 @@ func TestTarballsSurviveFaults(t *testing.T) {
 func TestTarballsSurviveLossOfPower(t *testing.T) {
 	eachTarballOperation(t, func(p tarballsPlace, n int) bool {
 		disk := &faultyDisk{at: n, lasting: true}
-		archivetest.Survive(t, p, losing{p.on(t, disk), disk, p.path})
+		archivetest.Survive(t, p, losing{p.on(t, disk.on), disk, p.path})
 		return disk.reached()
 	})
 }
@@ -62,7 +62,7 @@ func TestCreateTarballsSurvivesFaults(t *testing.T) {
 	for n, reached := 1, true; reached; n++ {
 		path := filepath.Join(t.TempDir(), "archive")
 		disk := &faultyDisk{at: n, lasting: n%2 == 0}
-		_, err := archive.CreateTarballs(path, archive.Options{FS: disk})
+		_, err := archive.CreateTarballs(path, archive.Options{FS: disk.on})
 		reached = disk.reached()
 		if n == 1 && err == nil {
 			t.Error("no fault was reached")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -178,7 +177,7 @@ func (t *tardir) confirm(b *tarball, r *Record) error {
 	if durable {
 		return nil
 	}
-	if err := errors.Join(file.Sync(), t.fsys.SyncDir(t.path)); err != nil {
+	if err := errors.Join(t.fsys.Sync(t.join(b.file)), t.fsys.SyncDir(t.path)); err != nil {
 		return err
 	}
 	t.know.Lock()
@@ -209,7 +208,7 @@ func (t *tardir) Written(_ context.Context, name string) (latest time.Time, ok b
 		return latest, false
 	}
 	for _, b := range files {
-		info, err := os.Stat(t.join(b.file))
+		info, err := t.tree.Lstat(t.join(b.file))
 		if err != nil {
 			return latest, false
 		}

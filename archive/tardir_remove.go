@@ -105,8 +105,8 @@ func (t *tardir) dropRemoved() error {
 
 // rescueTarballs puts back what a run that was killed had removed: it may not
 // have got as far as to look whether it still should.
-func rescueTarballs(l *local, dir string) error {
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+func (l *local) rescueTarballs(dir string) error {
+	return l.tree.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

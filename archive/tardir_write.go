@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -37,7 +36,7 @@ func (t *tardir) write(ctx context.Context, e Entry, name string) (*tarball, err
 	if err := file.Seal(); err != nil {
 		return nil, err
 	}
-	b, err := openTarball(file.Temp())
+	b, err := t.openTarball(file.Temp())
 	if err == nil && b == nil {
 		err = errNoTarball
 	}
@@ -288,8 +287,8 @@ func (w *tarballWriter) end(e Entry) (err error) {
 			return err
 		}
 	}
-	if len(e.Data) > maxMetadata || len(e.Signature) > maxMetadata {
-		return errors.New("the record is too large")
+	if err := e.fits(); err != nil {
+		return err
 	}
 	w.index.Rest = w.sum.Digest()
 	tail, err := w.index.tail(w.at)

@@ -70,7 +70,7 @@ func (s *Store) readMark(ctx context.Context, m archive.Mark) (*archive.Mark, er
 		return nil, err
 	}
 	var read mark
-	if err != nil || json.Unmarshal(data, &read) != nil {
+	if err != nil || json.Unmarshal(data, &read) != nil || read.Time.IsZero() && !read.Taken {
 		m.Time = time.Now()
 		return &m, nil
 	}

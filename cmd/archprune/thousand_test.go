@@ -99,10 +99,10 @@ func randomLayer(r *rand.Rand) []byte {
 }
 
 // unsynced is a file system that does not wait for the disk.
-type unsynced struct{ durable.OS }
+type unsynced struct{ durable.FS }
 
 func (u unsynced) Create(name string, perm fs.FileMode) (durable.File, error) {
-	f, err := u.OS.Create(name, perm)
+	f, err := u.FS.Create(name, perm)
 	return unsyncedFile{f}, err
 }
 
@@ -125,7 +125,7 @@ func thousand(t testing.TB) string {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "archive")
-	f, err := archive.CreateFolder(path, archive.Options{FS: unsynced{}})
+	f, err := archive.CreateFolder(path, archive.Options{FS: func(fsys durable.FS) durable.FS { return unsynced{fsys} }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,15 +15,19 @@ import (
 )
 
 // FS is what this package needs of a file system. It is a seam for tests that
-// make single operations fail; programs use [OS].
+// make single operations fail; programs use [OS] or a [Tree].
 type FS interface {
-	// Create makes a new file; it fails where the name exists.
+	// Create makes a new file, with these permissions whatever the umask; it
+	// fails where the name exists.
 	Create(name string, perm fs.FileMode) (File, error)
 	// Link gives an existing file a second name; it fails where that exists.
 	Link(oldname, newname string) error
 	Rename(oldname, newname string) error
 	Remove(name string) error
 	MkdirAll(name string, perm fs.FileMode) error
+	Lstat(name string) (fs.FileInfo, error)
+	// Sync makes the content of a file durable.
+	Sync(name string) error
 	// SyncDir makes the names in a folder durable.
 	SyncDir(name string) error
 }
@@ -41,17 +45,22 @@ type OS struct{}
 
 var _ FS = OS{}
 
-// Create implements [FS]. The file has these permissions whatever the umask.
+// Create implements [FS].
 func (OS) Create(name string, perm fs.FileMode) (File, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return nil, err
 	}
+	return withMode(f, perm, func() error { return os.Remove(name) })
+}
+
+// withMode is a new file with these permissions whatever the umask.
+func withMode(f *os.File, perm fs.FileMode, remove func() error) (File, error) {
 	if info, err := f.Stat(); err == nil && info.Mode().Perm() == perm {
 		return steady(f), nil
 	}
 	if err := f.Chmod(perm); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(name))
+		return nil, errors.Join(err, f.Close(), remove())
 	}
 	return steady(f), nil
 }
@@ -83,19 +92,36 @@ func (o OS) MkdirAll(name string, perm fs.FileMode) error {
 	return o.SyncDir(parent)
 }
 
-// SyncDir implements [FS]. Some network file systems can't fsync a folder and
-// say so; they have nothing further to offer, so that is no error.
-func (OS) SyncDir(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil // no program is let do it: NTFS keeps a journal of names
-	}
-	d, err := os.Open(name)
+// Lstat implements [FS].
+func (OS) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
+
+// Sync implements [FS].
+func (OS) Sync(name string) error {
+	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !unsupported(err) {
-		return fmt.Errorf("fsync folder %s: %w", name, err)
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// SyncDir implements [FS].
+func (OS) SyncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir closes the folder. Some network file systems can't fsync one and say
+// so; they have nothing further to offer, so that is no error.
+func syncDir(dir *os.File) error {
+	defer dir.Close()
+	if runtime.GOOS == "windows" {
+		return nil // no program is let do it: NTFS keeps a journal of names
+	}
+	if err := dir.Sync(); err != nil && !unsupported(err) {
+		return fmt.Errorf("fsync folder %s: %w", dir.Name(), err)
 	}
 	return nil
 }
@@ -111,7 +137,7 @@ func MoveNew(fsys FS, oldname, newname string) error {
 	if !unsupported(err) && !errors.Is(err, syscall.EPERM) {
 		return err
 	}
-	_, err = os.Lstat(newname)
+	_, err = fsys.Lstat(newname)
 	switch {
 	case err == nil:
 		return &fs.PathError{Op: "rename", Path: newname, Err: fs.ErrExist}

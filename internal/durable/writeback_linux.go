@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -64,7 +65,8 @@ func (s *steadyFile) Reserve(size int64) error {
 func (s *steadyFile) Stamp() {
 	if info, err := s.Stat(); err == nil {
 		at := info.ModTime().Truncate(time.Millisecond).Add(rand.N(time.Millisecond))
-		_ = os.Chtimes(s.Name(), time.Time{}, at)
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(at.UnixNano())}
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", s.Fd()), times, 0)
 	}
 }
 
