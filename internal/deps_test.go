@@ -76,6 +76,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"internal/ui":       {},
 		"internal/config":   {},
 		"internal/metrics":  {"internal/durable"},
+		"internal/journal":  {"internal/durable"},
 
 		"archive/archivetest": {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
 		"archive/registry":    {"engine", "archive", "archive/retention", "internal/durable", "internal/digestio"},
