@@ -63,7 +63,8 @@ type Options struct {
 	// from the image in the instant of its removal, or a name that it got then.
 	Undo func(ctx context.Context, r *archive.Record, names []string) error
 
-	Event func(Event) // told what happens; may be nil
+	Event   func(Event) // told what happens; may be nil
+	Journal Journal     // may be nil
 }
 
 // Event is a fact about the run.
@@ -157,11 +158,12 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 		r.note("the engine is not on this host, so it can't push to this process: images are saved")
 	}
 	for _, d := range plan.Decisions {
-		res := *r.results[d.Image.ID]
-		if err != nil && r.unfinished(res) {
+		res := r.results[d.Image.ID]
+		if err != nil && r.unfinished(*res) {
 			res.Outcome, res.Err = Stayed, err
 		}
-		report.Results = append(report.Results, res)
+		r.became(d.Image.ID)
+		report.Results = append(report.Results, *res)
 	}
 	if !opts.ArchiveOnly && sizeErr == nil {
 		report.Reclaimed = r.reclaimed(ctx, before)
@@ -214,11 +216,14 @@ type run struct {
 	telling       sync.Mutex
 	pushed, saved int
 	notes         []string
+
+	told          map[digest.Digest]bool // images whose outcome the journal has
+	journalFailed bool
 }
 
 func newRun(eng Engine, arch Archive, s engine.Snapshot, opts Options) *run {
 	r := &run{eng: eng, arch: arch, opts: opts, info: s.Engine,
-		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}}
+		results: map[digest.Digest]*Result{}, present: map[digest.Digest]bool{}, children: map[digest.Digest]int{}, again: map[digest.Digest]bool{}, told: map[digest.Digest]bool{}}
 	r.routing = Routing{Want: opts.Way, Near: opts.OpenPush != nil, Staging: opts.Staging, Info: r.info, Containers: s.Containers}
 	return r
 }
@@ -334,6 +339,7 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 		return false, nil
 	}
 	if r.opts.ArchiveOnly {
+		r.became(img.ID)
 		return false, nil
 	}
 	r.waiting = append(r.waiting, removal{decision: res.Decision, record: record, receipt: receipt})

@@ -62,7 +62,11 @@ func (r *run) left(id digest.Digest) {
 func (r *run) remove(ctx context.Context, m removal) {
 	img := m.decision.Image
 	r.event(Removing, 0, img)
-	err := r.mayRemove(ctx, m)
+	defer r.became(img.ID)
+	err := r.intend(m)
+	if err == nil {
+		err = r.mayRemove(ctx, m) // after intend, which waits for the disk: this is the last look
+	}
 	if err != nil {
 		r.stayOrVanish(ctx, img, err)
 		return
