@@ -138,7 +138,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/archprune-demo-XXXXXX")
-export ARCHPRUNE_ARCHIVE=$dir/archive
+export ARCHPRUNE_ARCHIVE=$dir/archive ARCHPRUNE_JOURNAL=$dir/journal
 goroot=$(go env GOROOT)
 start_engine
 build_images

@@ -32,12 +32,9 @@ func (a *app) afterwards(action cli.ActionFunc) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		started := a.now()
 		err := action(c)
-		outcome := err
-		if c.Context.Err() != nil && err != nil {
-			outcome = context.Canceled
-		}
-		a.keepFigures(c, started, exitCode(outcome))
-		a.runHook(c, exitCode(outcome))
+		status := exitCode(outcome(c.Context, err))
+		a.keepFigures(c, started, status)
+		a.runHook(c, status)
 		return err
 	}
 }

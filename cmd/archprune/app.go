@@ -12,6 +12,7 @@ import (
 
 	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/internal/config"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/metrics"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
@@ -30,18 +31,29 @@ type app struct {
 	repositories []selector.RepositoryPolicy // that it has
 	rules        []forgetRule                // that it has
 
-	space   *wantedSpace  // of the engine's disk, where something was asked for
-	ended   *prune.Report // what a run came to, once it has
+	args    []string        // as they were typed
+	journal *journal.Writer // of what the command changes; nil keeps nothing
+	space   *wantedSpace    // of the engine's disk, where something was asked for
+	ended   *prune.Report   // what a run came to, once it has
 	figures []metrics.Gauge
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: newLog(stderr), now: time.Now}
-	err := a.cli().RunContext(ctx, permute(args, a.commands()))
-	if ctx.Err() != nil && err != nil {
-		err = context.Canceled
+	if len(args) > 0 {
+		a.args = args[1:]
 	}
-	return finish(a.log, err)
+	err := a.cli().RunContext(ctx, permute(args, a.commands()))
+	return finish(a.log, outcome(ctx, err))
+}
+
+// outcome is what a command ended with: what fails while it is being
+// interrupted fails for that.
+func outcome(ctx context.Context, err error) error {
+	if ctx.Err() != nil && err != nil {
+		return context.Canceled
+	}
+	return err
 }
 
 // finish says what went wrong and returns the exit status.
@@ -54,7 +66,7 @@ func (a *app) commands() []*cli.Command {
 	return a.configured([]*cli.Command{a.planCommand(), a.reportCommand(), a.saveCommand(), a.saveAndPruneCommand(), a.restoreCommand(),
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand(), a.copyCommand(),
 		a.serveCommand(),
-		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(),
+		a.forgetCommand(), a.rememberCommand(), a.pinCommand(), a.unpinCommand(), a.gcCommand(), a.logCommand(),
 		a.configCommand(), a.completionCommand(), a.manCommand(), a.versionCommand(), a.helpCommand()})
 }
 
@@ -138,7 +150,7 @@ func jsonFlag() cli.Flag {
 
 // runFlags are about how a run tells what it does.
 func runFlags() []cli.Flag {
-	return []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag(), metricsFlag(), hookFlag()}
+	return []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag(), metricsFlag(), hookFlag(), journalFlag()}
 }
 
 func progressFlag() cli.Flag {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -87,6 +88,7 @@ func (a *app) arguments(ctx context.Context, c *cli.Command, words []string) []s
 		"completion": func(*cli.Context) []string { return shells() },
 		"config":     func(*cli.Context) []string { return []string{"show"} },
 		"save":       a.taggedReferences,
+		"log":        notedRuns,
 		"remember":   func(c *cli.Context) []string { return a.archivedReferences(c, true) },
 	}
 	for _, name := range []string{"restore", "list", "show", "verify", "export", "copy", "forget", "pin", "unpin"} {
@@ -103,6 +105,16 @@ func (a *app) arguments(ctx context.Context, c *cli.Command, words []string) []s
 	}
 	typed := append([]string{"archprune"}, words[:len(words)-1]...)
 	_ = app.RunContext(ctx, permute(typed, app.Commands))
+	return found
+}
+
+// notedRuns are the IDs of runs, newest first, each with when it began.
+func notedRuns(c *cli.Context) []string {
+	names, _ := journal.Names(journalFolder(c))
+	found := make([]string, len(names))
+	for i, name := range names {
+		found[i] = journal.Run{Name: name}.ID() + "\t" + journal.StartOf(name).Format(time.RFC3339)
+	}
 	return found
 }
 

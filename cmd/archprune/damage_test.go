@@ -153,6 +153,7 @@ func without(t *testing.T) {
 		must(t, os.Unsetenv(name))
 	}
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	t.Setenv("ARCHPRUNE_JOURNAL", t.TempDir())
 	was := systemConfig
 	systemConfig = filepath.Join(t.TempDir(), "none.yaml")
 	t.Cleanup(func() { systemConfig = was })

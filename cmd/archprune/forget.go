@@ -11,6 +11,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/archive/retention"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/selector"
 )
 
@@ -34,7 +35,7 @@ func (a *app) forgetCommand() *cli.Command {
 		Flags: slices.Concat(policyFlags(), collectFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask for confirmation"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show what would be forgotten"},
-			tableNamesFlag()}, readFlags(), engineFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag()}),
+			tableNamesFlag()}, readFlags(), engineFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag(), journalFlag()}),
 		Action: a.forget,
 	}
 }
@@ -236,6 +237,12 @@ func (a *app) carryOutForget(c *cli.Context, f *archive.Archive, plan forgetPlan
 			return err
 		}
 	}
+	return a.journaled(c, journal.Start{Archive: archiveName(c.String("archive"))}, false, func() error {
+		return a.forgetPlanned(c, f, plan, terms)
+	})
+}
+
+func (a *app) forgetPlanned(c *cli.Context, f *archive.Archive, plan forgetPlan, terms retention.Terms) error {
 	if err := f.Prepare(c.Context); err != nil {
 		return elsewhere(err)
 	}
@@ -244,6 +251,10 @@ func (a *app) carryOutForget(c *cli.Context, f *archive.Archive, plan forgetPlan
 	if err == nil {
 		collected, err = f.Collect(c.Context, terms)
 	}
+	for _, r := range done {
+		a.jot(a.recordImage(r, "forgotten", nil))
+	}
+	a.jotCollected(collected)
 	if reported := a.reportForget(c, plan, done, collected, terms); reported != nil {
 		return reported
 	}

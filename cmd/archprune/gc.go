@@ -9,6 +9,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/archive/retention"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -21,7 +22,7 @@ func (a *app) gcCommand() *cli.Command {
    hosts may save meanwhile. 'archprune forget' does the same at its end.`,
 		Flags: slices.Concat(collectFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "only show what would be freed"}},
-			readFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag()}),
+			readFlags(), []cli.Flag{quietFlag(onlyIDs), jsonFlag(), journalFlag()}),
 		Action: a.gc,
 	}
 }
@@ -42,10 +43,17 @@ func (a *app) gc(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return a.gcDryRun(c, f, terms)
 	}
+	return a.journaled(c, journal.Start{Archive: archiveName(c.String("archive"))}, false, func() error {
+		return a.collect(c, f, terms)
+	})
+}
+
+func (a *app) collect(c *cli.Context, f *archive.Archive, terms retention.Terms) error {
 	if err := f.Prepare(c.Context); err != nil {
 		return elsewhere(err)
 	}
 	got, err := f.Collect(c.Context, terms)
+	a.jotCollected(got)
 	var reported error
 	switch {
 	case c.Bool("json"):
@@ -56,6 +64,18 @@ func (a *app) gc(c *cli.Context) error {
 		reported = a.reportCollected(got, terms)
 	}
 	return errors.Join(elsewhere(err), reported)
+}
+
+// jotCollected notes what left the archive for good.
+func (a *app) jotCollected(got archive.Collected) {
+	for _, r := range got.Purged {
+		a.jot(a.recordImage(r, "deleted", nil))
+	}
+	freed := got.Freed
+	if got.Elsewhere {
+		freed = -1
+	}
+	a.journal.Total(freed, 0)
 }
 
 func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms) error {

@@ -13,7 +13,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
+	"github.com/archprune/archprune/prune"
 )
 
 func (a *app) importCommand() *cli.Command {
@@ -31,7 +33,7 @@ func (a *app) importCommand() *cli.Command {
    archprune import --as demo-api:2.3 untagged.tar.gz`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "give the image this `NAME` instead of the file's own"},
-		}, writeFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag()}),
+		}, writeFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag(), journalFlag()}),
 		Action: a.importFiles,
 	}
 }
@@ -50,6 +52,12 @@ func (a *app) importFiles(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	return a.journaled(c, journal.Start{Archive: archiveName(c.String("archive"))}, false, func() error {
+		return a.importAll(ctx, c, f, as)
+	})
+}
+
+func (a *app) importAll(ctx context.Context, c *cli.Context, f *archive.Archive, as string) error {
 	progress := a.progress(c)
 	defer progress.Close()
 	run := &importRun{app: a, to: f, as: as, out: outcomes{a: a, progress: progress, json: jsonKind(c.Bool("json"), "import"), quiet: quiet(c)}}
@@ -89,6 +97,8 @@ type importRun struct {
 	to  *archive.Archive
 	as  string
 	out outcomes
+
+	added int64 // bytes
 }
 
 // file imports one file. Its error ends the run; what is about the file alone
@@ -117,8 +127,12 @@ func (r *importRun) file(ctx context.Context, name string) error {
 func (r *importRun) tell(name string, found archive.Ingested) error {
 	line := imported(name, found)
 	if found.Err != nil {
+		r.jot(journal.Image{Outcome: "not archived", ID: line.ID, References: line.Names, Reason: line.Error})
 		return r.out.fail(line, fmt.Errorf("importing %s of %s: %w", imageLabel(found), name, found.Err))
 	}
+	r.added += line.Added
+	r.journal.Total(-1, r.added)
+	r.jot(r.recordImage(found.Record, string(prune.Archived), nil))
 	return r.out.add(line, line.ID, line.String())
 }
 

@@ -27,13 +27,8 @@ func (s scripted) Run() int { return enginetest.Run(s.m) }
 // commandUnderTest is the real command. A script stops it at an event by the
 // variables HOLD, a folder, and HOLD_AT; see the script command held.
 func commandUnderTest() {
-	kinds := map[string]prune.EventKind{"receiving": prune.Received, "removing": prune.Removing}
 	if dir := os.Getenv("HOLD"); dir != "" {
-		kind, ok := kinds[os.Getenv("HOLD_AT")]
-		if !ok {
-			panic("HOLD_AT is neither receiving nor removing")
-		}
-		testOnlyEvent = hold(dir, kind)
+		holdAt(dir, os.Getenv("HOLD_AT"))
 	}
 	testOnlyPatience = patience()
 	testOnlyLeaseTerm = leaseTerm()
@@ -42,11 +37,39 @@ func commandUnderTest() {
 	main()
 }
 
-// hold stops at the first event of a kind until the script says proceed.
-func hold(dir string, at prune.EventKind) func(prune.EventKind) {
+// holdAt has a run stop once: at the first of such events, or, at intended-2,
+// when its second removal has been noted and not begun.
+func holdAt(dir, at string) {
+	stop := hold(dir)
+	event := func(want prune.EventKind) func(prune.EventKind) {
+		return func(kind prune.EventKind) {
+			if kind == want {
+				stop()
+			}
+		}
+	}
+	intended := 0
+	switch at {
+	case "receiving":
+		testOnlyEvent = event(prune.Received)
+	case "removing":
+		testOnlyEvent = event(prune.Removing)
+	case "intended-2":
+		testOnlyIntended = func() {
+			if intended++; intended == 2 {
+				stop()
+			}
+		}
+	default:
+		panic("HOLD_AT is neither receiving, removing nor intended-2")
+	}
+}
+
+// hold returns what stops, the first time, until the script says proceed.
+func hold(dir string) func() {
 	held := false
-	return func(kind prune.EventKind) {
-		if kind != at || held {
+	return func() {
+		if held {
 			return
 		}
 		held = true
@@ -113,7 +136,7 @@ func setUp(env *testscript.Env, eng *enginetest.Engine) error {
 	env.Vars = append(env.Vars, eng.Env()...)
 	for name, dir := range map[string]string{
 		"HOME": "home", "XDG_DATA_HOME": "home/data", "XDG_CONFIG_HOME": "home/config",
-		"XDG_CACHE_HOME": "home/cache", "DOCKER_CONFIG": "home/docker", "HOLD_DIR": "hold",
+		"XDG_CACHE_HOME": "home/cache", "XDG_STATE_HOME": "home/state", "DOCKER_CONFIG": "home/docker", "HOLD_DIR": "hold",
 	} {
 		path := filepath.Join(env.WorkDir, dir)
 		if err := os.MkdirAll(path, 0o700); err != nil {
@@ -125,6 +148,7 @@ func setUp(env *testscript.Env, eng *enginetest.Engine) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	env.Setenv("SYSTEM_CONFIG", filepath.Join(env.WorkDir, "etc", "config.yaml"))
 	env.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(env.WorkDir, "archive"))
+	env.Setenv("ARCHPRUNE_JOURNAL", filepath.Join(env.WorkDir, "journal"))
 	packaging, err := filepath.Abs(filepath.Join("..", "..", "packaging"))
 	env.Setenv("PACKAGING", packaging)
 	return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/restore"
 	"github.com/archprune/archprune/selector"
@@ -37,7 +38,7 @@ func (a *app) restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "replace", Usage: "take names from other images; those keep another name"},
 			&cli.BoolFlag{Name: "all", Usage: "restore everything: the newest image of every reference"},
 			&cli.StringFlag{Name: "from", Usage: "another `ARCHIVE`; the same as --archive"},
-		}, readFlags(), engineFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag()}),
+		}, readFlags(), engineFlags(), []cli.Flag{progressFlag(), quietFlag(onlyIDs), jsonFlag(), journalFlag()}),
 		Action: a.restore,
 	}
 }
@@ -74,7 +75,8 @@ func (a *app) restore(c *cli.Context) error {
 	}
 	defer eng.Close()
 	opts := restore.Options{As: as, Replace: c.Bool("replace"), Known: catalog.Records}
-	return a.restoreAll(c, eng, f, targets, opts)
+	start := journal.Start{Engine: noPassword(eng.Endpoint()), Archive: archiveName(cmp.Or(c.String("from"), c.String("archive")))}
+	return a.journaled(c, start, false, func() error { return a.restoreAll(c, eng, f, targets, opts) })
 }
 
 func parseAs(c *cli.Context) (string, error) {
@@ -215,6 +217,7 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 		if c.Context.Err() != nil {
 			return c.Context.Err()
 		}
+		a.jotRestored(r, result, err)
 		if writeErr := out.add(r, result, err); writeErr != nil {
 			return writeErr
 		}
@@ -232,6 +235,16 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 		return errNone
 	}
 	return failed
+}
+
+func (a *app) jotRestored(r *archive.Record, result restore.Result, err error) {
+	if err != nil {
+		a.jot(a.recordImage(r, "not restored", err))
+		return
+	}
+	img := a.recordImage(r, "restored", nil)
+	img.ID, img.References = result.ID.String(), result.Names
+	a.jot(img)
 }
 
 // restoreReport collects what was restored. For people it is told at the end,

@@ -12,6 +12,7 @@ import (
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/docker"
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/push"
@@ -179,8 +180,16 @@ func warning(plan selector.Plan) string {
 	return "WARNING! This will " + strings.Join(parts, ",\nand ") + "."
 }
 
-// carryOut runs a plan with progress and reports what became of it.
+// carryOut runs a plan with a journal, and reports what became of it.
 func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, opts prune.Options) error {
+	start := journal.Start{Engine: noPassword(eng.Endpoint()), Archive: archiveName(c.String("archive")), Plan: planOf(plan)}
+	return a.journaled(c, start, !opts.ArchiveOnly, func() error {
+		opts.Journal = runJournal{a.journal, start.Archive}
+		return a.runPlan(c, eng, plan, opts)
+	})
+}
+
+func (a *app) runPlan(c *cli.Context, eng *docker.Client, plan selector.Plan, opts prune.Options) error {
 	progress := a.progress(c)
 	defer progress.Close()
 	ctx := c.Context
@@ -221,6 +230,7 @@ func (a *app) carryOut(c *cli.Context, eng *docker.Client, plan selector.Plan, o
 // note keeps what a run came to for those who are told at its end.
 func (a *app) note(ctx context.Context, report prune.Report, f *archive.Archive) {
 	a.ended = &report
+	a.journal.Total(report.Reclaimed, report.Added)
 	var catalog *archive.Catalog
 	if f != nil {
 		catalog, _ = f.Catalog(ctx) // figures that can't be had are left out

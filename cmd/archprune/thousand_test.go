@@ -172,6 +172,7 @@ func TestForgetAThousand(t *testing.T) {
 		}
 	}
 	t.Setenv("ARCHPRUNE_ARCHIVE", path)
+	t.Setenv("ARCHPRUNE_JOURNAL", t.TempDir())
 	archprune("forget", "--keep-last", "5", "--even-last", "--dry-run")
 	archprune("forget", "--keep-last", "10", "--even-last", "--force")
 	archprune("list", "--forgotten", "--quiet")

@@ -62,7 +62,7 @@ func (h *host) take(command string) (usage, []byte, error) {
 	cmd.Dir = h.dir
 	cmd.Env = append(os.Environ(), h.engine.Env()...)
 	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(h.dir, "bin")+":"+os.Getenv("PATH"),
-		"ARCHPRUNE_ARCHIVE="+filepath.Join(h.dir, "archive"), commandVar+"="+command, usageVar+"="+file)
+		"ARCHPRUNE_ARCHIVE="+filepath.Join(h.dir, "archive"), "ARCHPRUNE_JOURNAL="+filepath.Join(h.dir, "journal"), commandVar+"="+command, usageVar+"="+file)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return usage{}, out, err

@@ -30,7 +30,7 @@ var SettingKeys = map[string]kind{
 	"filter": words, "dangling": yesNo, "min-age": duration, "lock-wait": duration,
 	"if-disk-above": word, "free-space": word,
 	"route": word, "progress": word, "grace": word,
-	"metrics-file": word, "hook": word, "log-format": word, "log-level": word,
+	"metrics-file": word, "hook": word, "journal": word, "log-format": word, "log-level": word,
 }
 
 // RetentionKeys are the rules of forget, below retention.

@@ -259,7 +259,7 @@ func (r *run) parse(out []byte) error {
 func (s *scene) archprune(args ...string) (stdout []byte, stderr string, code int) {
 	cmd := exec.Command(filepath.Join(s.dir, "archprune"), args...)
 	cmd.Env = append(os.Environ(), s.eng.Env()...)
-	cmd.Env = append(cmd.Env, "DOCKER_HOST="+s.wire.host, "ARCHPRUNE_ARCHIVE="+filepath.Join(s.dir, "archive"))
+	cmd.Env = append(cmd.Env, "DOCKER_HOST="+s.wire.host, "ARCHPRUNE_ARCHIVE="+filepath.Join(s.dir, "archive"), "ARCHPRUNE_JOURNAL="+filepath.Join(s.dir, "journal"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
