@@ -159,6 +159,9 @@ func (r *Run) add(l Line, intents map[string]int) {
 
 // held reports whether the run that writes a file is at work.
 func held(path string) bool {
+	if !lockable {
+		return false
+	}
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	defer lock.Close()
 	got, err := lock.TryRLock()

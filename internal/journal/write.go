@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -43,7 +44,9 @@ func Begin(folder string, s Start) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{file: file, alive: flock.New(path), counts: map[string]int{}, freed: -1}
-	_, _ = w.alive.TryLock() // without it the run looks broken off while it is at work
+	if lockable {
+		_, _ = w.alive.TryLock() // without it the run looks broken off while it is at work
+	}
 	err = w.write(Line{Start: &s}, true)
 	if err == nil {
 		err = durable.OS{}.SyncDir(folder)
@@ -53,6 +56,9 @@ func Begin(folder string, s Start) (*Writer, error) {
 	}
 	return w, nil
 }
+
+// lockable is false where who locks a file keeps others from reading it.
+const lockable = runtime.GOOS != "windows"
 
 func newName(now time.Time) string {
 	id := make([]byte, 6)
