@@ -63,10 +63,11 @@ func (r *run) remove(ctx context.Context, m removal) {
 	img := m.decision.Image
 	r.event(Removing, 0, img)
 	defer r.became(img.ID)
-	err := r.intend(m)
-	if err == nil {
-		err = r.mayRemove(ctx, m) // after intend, which waits for the disk: this is the last look
+	if err := r.intend(m); err != nil { // before the last look, since it waits for the disk
+		r.stay(img.ID, err)
+		return
 	}
+	err := r.mayRemove(ctx, m)
 	if err != nil {
 		r.stayOrVanish(ctx, img, err)
 		return

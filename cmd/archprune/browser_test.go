@@ -50,6 +50,7 @@ func thirtyImages(t *testing.T) {
 		t.Setenv(key, value)
 	}
 	t.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(t.TempDir(), "archive"))
+	t.Setenv("ARCHPRUNE_JOURNAL", t.TempDir())
 	images := append(enginetest.Family(10, 0.03), enginetest.BuildHost(12, 0.03)...)
 	busybox := enginetest.Busybox(t)
 	for i := range 5 {

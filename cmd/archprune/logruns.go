@@ -91,7 +91,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 func (a *app) logRuns(c *cli.Context, folder string, names []string, format string, since time.Time, filter logFilter) error {
 	var rows []any
 	for _, name := range names {
-		if journal.StartOf(name).Add(time.Second).Before(since) {
+		if journal.StartOf(name).Add(time.Millisecond).Before(since) {
 			break // the rest is older
 		}
 		r, err := journal.Read(folder, name)

@@ -24,6 +24,7 @@ func TestFreeSpace(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	t.Setenv("ARCHPRUNE_ARCHIVE", filepath.Join(t.TempDir(), "archive"))
+	t.Setenv("ARCHPRUNE_JOURNAL", t.TempDir())
 	locks := hostlock.Folders
 	hostlock.Folders = []string{t.TempDir()}
 	t.Cleanup(func() { hostlock.Folders = locks })

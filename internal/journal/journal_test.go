@@ -72,7 +72,7 @@ func TestRunIsReadAsItWasWritten(t *testing.T) {
 			t.Errorf("%s has mode %v, %v; want %v", name, info.Mode(), err, perm)
 		}
 	}
-	if diff := cmp.Diff([]string{r.Name}, Find([]string{r.Name, "20200101T000000Z-zzzzzzzzzzzz"}, r.ID()[:5])); diff != "" {
+	if diff := cmp.Diff([]string{r.Name}, Find([]string{r.Name, "20200101T000000.000Z-zzzzzzzzzzzz"}, r.ID()[:5])); diff != "" {
 		t.Errorf("Find by ID (-want +got):\n%s", diff)
 	}
 }
@@ -214,7 +214,7 @@ func TestOldRunsAreDropped(t *testing.T) {
 		write(fmt.Sprintf("%s-%012x%s", now.AddDate(0, 0, -i).UTC().Format(stamp), i, suffix))
 	}
 	write("notes.txt")
-	write("20200101T000000Z-short" + suffix)
+	write("20200101T000000.000Z-short" + suffix)
 	w := begin(t, folder)
 	if err := w.End(0, nil); err != nil {
 		t.Fatal(err)

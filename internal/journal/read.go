@@ -17,7 +17,7 @@ import (
 
 const (
 	suffix = ".jsonl"
-	stamp  = "20060102T150405Z"
+	stamp  = "20060102T150405.000Z"
 
 	maxLine = 1 << 20  // bytes of a line
 	maxFile = 64 << 20 // bytes that are read of a file
@@ -25,7 +25,7 @@ const (
 
 // Run is what a file tells of a run.
 type Run struct {
-	Name    string // when it began and its ID: 20261101T120000Z-1f2e3d4c5b6a
+	Name    string // when it began and its ID: 20261101T120000.000Z-1f2e3d4c5b6a
 	Started time.Time
 	Start   Start
 	Events  []Event // one for each image, in order
@@ -58,7 +58,7 @@ func (r Run) Count(outcomes ...string) int {
 	return n
 }
 
-var fileName = regexp.MustCompile(`^\d{8}T\d{6}Z-[0-9a-f]{12}` + regexp.QuoteMeta(suffix) + `$`)
+var fileName = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{12}` + regexp.QuoteMeta(suffix) + `$`)
 
 // Names lists the runs in a folder, newest first. A folder that is missing has
 // none.
@@ -77,7 +77,7 @@ func Names(folder string) ([]string, error) {
 	return names, nil
 }
 
-// StartOf is when the run of that name began, to the second.
+// StartOf is when the run of that name began.
 func StartOf(name string) time.Time {
 	t, _ := time.Parse(stamp, name[:len(stamp)]) // a name has one
 	return t

@@ -3,6 +3,7 @@ package safety
 var pruneSources = []source{
 	{"prune/remove.go", "prune", []line{
 		{"what may go is asked before each removal", "1, 3", "err := r.mayRemove(ctx, m)\n\tif err != nil {", "", "TestLeaseLost", ""},
+		{"a removal that is not in the journal is not made", "1", `if err := r.intend(m); err != nil {`, "", "TestJournalKnowsBeforeTheEngine", ""},
 		{"an image to be archived needs a receipt", "1", `if err := m.receipt.Proves(img, r.info.Store); err != nil {`, "", "TestReceiptComesFirst", ""},
 		{"the receipt is for the image as it is now", "1", `if err := m.receipt.Proves(now, r.info.Store); err != nil {`, "", "TestImageWithMorePlatformsStays", ""},
 		{"what was not decided is not removed", "3", `return fmt.Errorf("not removed: the decision is %q", m.decision.Action)`, "{}", "TestMayRemove", ""},
@@ -24,7 +25,7 @@ var pruneSources = []source{
 		{"an image that can't be told of is not gone", "4", `if img.DiffIDs == nil {`, "", "TestImageThatCantBeSeenIsNotGone", ""},
 	}},
 	{"prune/prune.go", "prune", []line{
-		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\treturn false, nil", "if false {\n\t\treturn false, nil", "TestArchiveOnlyRemovesNothing", ""},
+		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\tr.became(img.ID)", "if false {\n\t\tr.became(img.ID)", "TestArchiveOnlyRemovesNothing", ""},
 		{"nor what was to be removed without an archive", "3", "if r.opts.ArchiveOnly {\n\t\treturn nil", "if false {\n\t\treturn nil", "TestArchiveOnlyRemovesNothing", ""},
 		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestFailingArchive", ""},
 	}},
