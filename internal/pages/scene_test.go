@@ -70,7 +70,7 @@ mount -t proc proc /proc
 mkdir -p "$dir/own" "$dir/home"
 mount -t tmpfs tmpfs "$dir/own"
 cp -r "$REPO" "$dir/own/repo"
-for folder in /etc /mnt /usr/local /var/lib; do
+for folder in /etc /mnt /usr/local /var/lib /var/log; do
 	mkdir -p "$dir/own/upper$folder" "$dir/own/work$folder"
 	mount -t overlay -o "lowerdir=$folder,upperdir=$dir/own/upper$folder,workdir=$dir/own/work$folder" overlay "$folder"
 done
