@@ -116,13 +116,7 @@ func (a *assembly) layer(file *file, diffID digest.Digest, original *ocispec.Des
 	}
 	l := Layer{DiffID: diffID, Size: file.size, Original: original, Stored: file.stored, Alias: file.alias, Pushed: file.pushed}
 	if file.digest != diffID { // it came compressed
-		p := file.proof
-		if p == nil {
-			p = a.in.a.prove(a.in.ctx, file.stored, nil)
-		}
-		if p.unread {
-			p = a.in.recorded(diffID, file.stored)
-		}
+		p := a.in.unpacked(file, diffID)
 		if p.err != nil {
 			return l, p.err
 		}
