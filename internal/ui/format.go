@@ -75,13 +75,17 @@ func renderRows(f formatter.Format, headers map[string]string, rows []map[string
 		}
 		return buf.String(), nil
 	}
-	if err := tryTemplate(string(f), rows); err != nil {
+	views := make([]view, len(rows))
+	for i, row := range rows {
+		views[i] = newView(row)
+	}
+	if err := tryTemplate(string(f), views); err != nil {
 		return "", err
 	}
 	out := formatter.Context{Output: &buf, Format: f}
 	err := out.Write(&formatter.HeaderContext{Header: headers}, func(each func(formatter.SubContext) error) error {
-		for _, row := range rows {
-			if err := each(newView(row)); err != nil {
+		for _, row := range views {
+			if err := each(row); err != nil {
 				return err
 			}
 		}
@@ -104,14 +108,14 @@ func templateOf(format string) string {
 
 // tryTemplate finds the mistakes that the library passes over: a name that no
 // row has would silently print as <no value>.
-func tryTemplate(format string, rows []map[string]any) error {
+func tryTemplate(format string, rows []view) error {
 	tmpl, err := templates.Parse(templateOf(format))
 	if err != nil {
 		return formatError(err, nil)
 	}
 	tmpl.Option("missingkey=error")
 	for _, row := range rows {
-		if err := tmpl.Execute(io.Discard, newView(row)); err != nil {
+		if err := tmpl.Execute(io.Discard, row); err != nil {
 			return formatError(err, slices.Sorted(maps.Keys(row)))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,10 +42,7 @@ func fieldsOf(row any) (map[string]any, error) {
 	}
 	switch {
 	case v.Kind() == reflect.Struct:
-		for _, f := range reflect.VisibleFields(v.Type()) {
-			if !f.IsExported() || f.Anonymous {
-				continue
-			}
+		for _, f := range exportedFields(v.Type()) {
 			if value, err := v.FieldByIndexErr(f.Index); err == nil {
 				fields[f.Name] = value.Interface()
 			}
@@ -57,6 +55,18 @@ func fieldsOf(row any) (map[string]any, error) {
 		return nil, fmt.Errorf("a row is a %T, not a struct or a map", row)
 	}
 	return fields, nil
+}
+
+// known are the fields of types that were rows before.
+var known sync.Map // of []reflect.StructField by reflect.Type
+
+func exportedFields(t reflect.Type) []reflect.StructField {
+	if fields, ok := known.Load(t); ok {
+		return fields.([]reflect.StructField)
+	}
+	fields := slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous })
+	known.Store(t, fields)
+	return fields
 }
 
 // notFields are methods with a meaning to fmt and encoding/json.
