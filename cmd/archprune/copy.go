@@ -158,7 +158,7 @@ func (r *copyRun) record(ctx context.Context, copier *archive.Copier, record *ar
 		line.Error = oneLine(err)
 		return r.out.fail(line, fmt.Errorf("copying %s: %w", allNames(record), err))
 	}
-	task.Done("")
+	task.DoneSilently("")
 	r.sent += done.Sent
 	if done.Known {
 		r.known++

@@ -141,7 +141,7 @@ func (a *app) exportRecord(c *cli.Context, f *archive.Archive, r *archive.Record
 		task.Done("failed")
 		return exportError(r, err)
 	}
-	task.Done("")
+	task.DoneSilently("")
 	progress.Close()
 	if toStdout(c) || quiet(c) {
 		return nil

@@ -162,7 +162,7 @@ func (r *importRun) read(ctx context.Context, name string) ([]archive.Ingested, 
 		task.Done("failed")
 		return nil, err
 	}
-	task.Done("")
+	task.DoneSilently("")
 	return results, nil
 }
 

@@ -298,9 +298,9 @@ func restoreOne(ctx context.Context, eng *docker.Client, f *archive.Archive, r *
 	case err != nil:
 		task.Done("failed")
 	case result.Present:
-		task.Done("already there")
+		task.DoneSilently("already there")
 	default:
-		task.Done("")
+		task.DoneSilently("")
 	}
 	return result, err
 }

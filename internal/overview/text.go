@@ -30,7 +30,7 @@ func (o Overview) Text(w io.Writer) error {
 	fmt.Fprintln(w)
 	t := ui.NewTable(w, "IMAGE", "IMAGE ID", "UNIQUE", "SHARED", "NEXT RUN")
 	for _, img := range largest {
-		t.Row(Some(img.Names, 2), img.ID, ui.Size3(img.Unique), ui.Size3(img.Common), img.Action)
+		t.Row(Some(img.Names, 1), img.ID, ui.Size3(img.Unique), ui.Size3(img.Common), img.Action)
 	}
 	return t.Flush()
 }
@@ -44,7 +44,10 @@ func (o Overview) lines() [][2]string {
 	next := fmt.Sprintf("%d archive+remove, %d remove, %d keep; frees about %s", o.Counts.Archive, o.Counts.Remove, o.Counts.Keep, ui.Size3(o.Frees))
 	lines = append(lines, [2]string{"Images:", images}, [2]string{"Next run:", next}, [2]string{"Archive:", o.Archive})
 	kept := "there is no archive yet"
-	if o.HasArchive {
+	switch {
+	case o.HasArchive && len(o.Records) == 0:
+		kept = "empty"
+	case o.HasArchive:
 		kept = fmt.Sprintf("%s, %s; unpacked they take %s", plural(o.Stored.Images, "image"), ui.Size3(o.Stored.Bytes), ui.Size3(o.Stored.Unpacked))
 	}
 	return append(lines, [2]string{"", kept}, [2]string{"", fmt.Sprintf("grows by at most %s, before compression", ui.Size3(o.Adds))})

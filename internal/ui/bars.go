@@ -63,14 +63,19 @@ func (d *barDisplay) log(line string) {
 	d.frame()
 }
 
-// finish replaces the row of t by a line above the rows: the line may be longer
-// than the terminal is wide, as errors are, which a row may not.
-func (d *barDisplay) finish(t *Task, line string, _ time.Time) {
+// finish replaces the row of t by a line above the rows, unless it is to be
+// silent: the line may be longer than the terminal is wide, as errors are, which
+// a row may not.
+func (d *barDisplay) finish(t *Task, line string, silent bool, _ time.Time) {
 	if bar := d.bars[t]; bar != nil {
 		bar.Abort(true)
 		delete(d.bars, t)
 	}
 	d.alignNames()
+	if silent {
+		d.frame()
+		return
+	}
 	d.log(line)
 }
 

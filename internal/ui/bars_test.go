@@ -60,6 +60,7 @@ func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 		tasks[1].Done("archived")
 		note := strings.Repeat("long-", 40)
 		tasks[3].Done(note)
+		tasks[2].DoneSilently("restored")
 		time.Sleep(150 * time.Millisecond)
 		p.Close()
 

@@ -41,7 +41,7 @@ func (d *lineDisplay) tick(running map[*Task]struct{}, now time.Time) {
 	}
 }
 
-func (d *lineDisplay) finish(t *Task, line string, now time.Time) {
+func (d *lineDisplay) finish(t *Task, line string, _ bool, now time.Time) {
 	d.tell(line, t, now, slog.Bool("done", true))
 }
 

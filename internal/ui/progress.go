@@ -51,7 +51,7 @@ type display interface {
 	interval() time.Duration
 	start(*Task)
 	tick(running map[*Task]struct{}, now time.Time)
-	finish(t *Task, line string, now time.Time)
+	finish(t *Task, line string, silent bool, now time.Time)
 	close()
 }
 
@@ -180,7 +180,13 @@ func (t *Task) SetTotal(total int64) {
 
 // Done ends the task, whether it succeeded or not, and leaves a line with note,
 // how many bytes there were and how long they took. An empty note is "done".
-func (t *Task) Done(note string) {
+func (t *Task) Done(note string) { t.end(note, false) }
+
+// DoneSilently is Done for a task of which the command itself tells the outcome:
+// where there are bars, no line stays.
+func (t *Task) DoneSilently(note string) { t.end(note, true) }
+
+func (t *Task) end(note string, silent bool) {
 	if t == nil {
 		return
 	}
@@ -190,6 +196,6 @@ func (t *Task) Done(note string) {
 		}
 		delete(t.p.tasks, t)
 		now := time.Now()
-		t.p.out.finish(t, t.lastLine(note, now), now)
+		t.p.out.finish(t, t.lastLine(note, now), silent, now)
 	})
 }

@@ -41,7 +41,7 @@ func TestPlainProgress(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		open.Done("archived")
 		known.Done("failed: no space\nleft")
-		silent.Done("")
+		silent.DoneSilently("")
 		p.Task("short:1", 5).Done("")
 	})
 	want := `demo-api:1.0: 28%, 100MB of 356MB, 20MB/s, 13s left
