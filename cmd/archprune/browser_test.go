@@ -208,6 +208,14 @@ func (b *browser) shots() {
 	}
 	b.emulate(emulation.SetEmulatedMediaParams{})
 	b.do(chromedp.EmulateViewport(1280, 900))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("svg.map a")[5].focus()`))
+	for _, lack := range []emulation.SetEmulatedVisionDeficiencyType{"deuteranopia", "tritanopia", "achromatopsia", "none"} {
+		b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedVisionDeficiency, emulation.SetEmulatedVisionDeficiencyParams{Type: lack})
+			return err
+		}))
+		b.keep(filepath.Join(dir, "vision-"+string(lack)+".png"), got(b, chromedp.CaptureScreenshot()))
+	}
 	b.keep(filepath.Join(dir, "print.pdf"), got(b, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize())))
 }
 

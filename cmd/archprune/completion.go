@@ -77,11 +77,13 @@ complete -c archprune -a '(__archprune)'
 
 // values are what flags take, where there is a choice.
 var values = map[string][]string{
-	"progress": {"auto", "plain", "none"},
-	"route":    {"auto", "save", "push"},
-	"verify":   {"read", "head"},
-	"group-by": {"repository", "tag", "host", "none"},
-	"filter":   {"until=", "label=", "label!=", "reference=", "dangling="},
+	"progress":   {"auto", "plain", "none"},
+	"route":      {"auto", "save", "push"},
+	"log-format": {"plain", "text", "json"},
+	"log-level":  {"debug", "info", "warn", "error"},
+	"verify":     {"read", "head"},
+	"group-by":   {"repository", "tag", "host", "none"},
+	"filter":     {"until=", "label=", "label!=", "reference=", "dangling="},
 }
 
 // isValueOf returns the flag that the last of words is a value of.

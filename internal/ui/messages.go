@@ -109,7 +109,7 @@ func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelWarn:
 		prefix = "archprune: warning: "
 	}
-	_, err := io.WriteString(line{h.m}, prefix+cleanMessage(r.Message)+"\n")
+	_, err := io.WriteString(line(h), prefix+cleanMessage(r.Message)+"\n")
 	return err
 }
 
