@@ -93,13 +93,18 @@ func initFolder(path string, opts Options) error {
 	if err := f.refuseLinks(); err != nil {
 		return err
 	}
+	_, absent := f.tree.Lstat(path)
 	for _, dir := range append(f.dirs(), recordsDir) {
 		if err := f.mkdir(f.join(dir)); err != nil {
 			return err
 		}
 	}
 	if f.modes == groupReadable {
-		if err := f.openRoot(); err != nil {
+		err := f.openRoot()
+		if absent != nil { // nobody's before
+			err = f.tree.Chmod(path, f.modes.dir)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
 )
@@ -23,7 +24,8 @@ func (l *local) modesOf(dir string) modes {
 	return private
 }
 
-// mkdir makes a folder with the archive's mode, whatever the process's umask.
+// mkdir makes a folder with the archive's mode, whatever the process's umask. A
+// folder that a group reads has the setgid bit too, unless it is another's.
 func (l *local) mkdir(name string) error {
 	if err := l.fsys.MkdirAll(name, l.modes.dir.Perm()); err != nil {
 		return err
@@ -32,10 +34,12 @@ func (l *local) mkdir(name string) error {
 		return nil
 	}
 	for dir := name; len(dir) > len(l.path); dir = filepath.Dir(dir) {
-		if info, err := l.tree.Lstat(dir); err == nil && info.Mode().Perm() == l.modes.dir.Perm() {
+		info, err := l.tree.Lstat(dir)
+		if err == nil && info.Mode()&^fs.ModeDir == l.modes.dir {
 			continue
 		}
-		if err := l.tree.Chmod(dir, l.modes.dir); err != nil {
+		readable := err == nil && info.Mode().Perm() == l.modes.dir.Perm()
+		if err := l.tree.Chmod(dir, l.modes.dir); err != nil && !(readable && errors.Is(err, fs.ErrPermission)) {
 			return err
 		}
 	}

@@ -432,6 +432,32 @@ func TestTarballsForTheGroup(t *testing.T) {
 	}
 }
 
+// TestFolderForTheGroup: what is added later has the folder's group, whoever
+// adds it.
+func TestFolderForTheGroup(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "archive")
+	f, err := archive.CreateFolder(dir, archive.Options{GroupReadable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode() != os.ModeDir|os.ModeSetgid|0o750 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRemovedTarballCanBePutBack until its storage is closed, as it must be
 // where somebody wants the record after all; and after a crash.
 func TestRemovedTarballCanBePutBack(t *testing.T) {
