@@ -32,6 +32,10 @@ release-check: ## Build twice, compare; install and purge the Debian package (ro
 release-check-full: ## The same for all platforms, from nothing (root, debootstrap, rpm).
 	scripts/release-check.sh full
 
+.PHONY: unit-check
+unit-check: ## Boot a Debian whose timer runs the Debian package (root, debootstrap, systemd-container).
+	scripts/unit-check.sh
+
 .PHONY: demo
 demo: ## Show archiving, pruning and rolling back on a private engine (root).
 	@scripts/demo.sh
