@@ -8,6 +8,7 @@ ENGINES := host trixie-classic trixie-containerd
 BENCH ?= .
 BENCH_RESULTS ?=
 BENCH_ENGINES ?= $(ENGINES)
+FUZZTIME ?= 60s
 ENGINE_PACKAGES := ./engine/... ./prune/... ./push/... ./restore/... ./cmd/...
 # Most tests of archives ask no engine: 'make test' runs them, once.
 ARCHIVE_TESTS := RealEngine|CrossKinds
@@ -69,6 +70,15 @@ safety: ## Take each line away that images rest on: its test must fail (root; se
 	scripts/engine.sh host
 	scripts/engine.sh trixie
 	go test -tags safety -count=1 -v -timeout 120m ./internal/safety
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (60s), one after another.
+	@set -e; for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for target in $$(go test -list '^Fuzz' ./$$package | grep '^Fuzz'); do \
+			echo "== $$target in $$package"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$package; \
+		done; \
+	done
 
 .PHONY: conformance
 conformance: ## Run the OCI distribution tests against archprune serve.

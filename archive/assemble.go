@@ -86,6 +86,7 @@ type assembly struct {
 	blobs  map[digest.Digest]ocispec.Descriptor
 	writes []*smallWrite
 	added  int64
+	parts  int                    // that its manifests name
 	absent bool                   // the index names manifests that the engine does not have
 	seen   map[digest.Digest]bool // manifests followed; an index may name one often
 }
@@ -166,6 +167,9 @@ func (a *assembly) classicContents(config *file, names []string) (c Contents, er
 	if err != nil || len(diffIDs) != len(names) {
 		return c, fmt.Errorf("%w: %d layers for the %d of its config", ErrIncomplete, len(names), len(diffIDs))
 	}
+	if err := a.spend(len(names)); err != nil {
+		return c, err
+	}
 	for i, name := range names {
 		file, err := a.in.lookup(name)
 		if err != nil {
@@ -185,6 +189,9 @@ func (in *ingest) decode(name string, v any) error {
 	file, err := in.lookup(name)
 	if err != nil {
 		return err
+	}
+	if file.data == nil {
+		return fmt.Errorf("%w: %s is not JSON, or larger than %d bytes", ErrIncomplete, name, maxMetadata)
 	}
 	if err := json.Unmarshal(file.data, v); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrIncomplete, name, err)

@@ -106,7 +106,7 @@ func unpackTarball(r io.Reader) (io.ReadCloser, error) {
 // survive; else manifest.json, whose image IDs are those of a graph-driver
 // store.
 func (in *ingest) discover() ([]Ingested, engine.StoreKind, error) {
-	var index ocispec.Index
+	var index foreignIndex
 	if in.decode(indexFile, &index) == nil && in.byManifest(index) {
 		return in.indexed(index), engine.Containerd, nil
 	}
@@ -120,24 +120,24 @@ func (in *ingest) discover() ([]Ingested, engine.StoreKind, error) {
 // byManifest reports whether images are known by their manifests, as on a
 // containerd store. Graph-driver engines from 25 on write manifests too, which
 // are nobody's; what they tell of the sources of layers gives them away.
-func (in *ingest) byManifest(index ocispec.Index) bool {
+func (in *ingest) byManifest(index foreignIndex) bool {
 	if len(index.Manifests) == 0 {
 		return false
 	}
-	if in.files["manifest.json"] == nil {
+	if in.files[manifestFile] == nil {
 		return true
 	}
 	if kind := index.Annotations[storeAnnotation]; kind != "" {
 		return kind == string(engine.Containerd)
 	}
-	var items []struct{ LayerSources json.RawMessage }
-	if in.registryLayers(index) || in.decode("manifest.json", &items) != nil {
+	var items list[struct{ LayerSources json.RawMessage }]
+	if in.registryLayers(index) || in.decode(manifestFile, &items) != nil {
 		return true
 	}
 	return !slices.ContainsFunc(items, func(item struct{ LayerSources json.RawMessage }) bool { return item.LayerSources != nil })
 }
 
-func (in *ingest) registryLayers(index ocispec.Index) bool {
+func (in *ingest) registryLayers(index foreignIndex) bool {
 	for _, d := range index.Manifests {
 		m, err := in.anyManifest(d.Digest)
 		if err != nil {
@@ -153,23 +153,33 @@ func (in *ingest) registryLayers(index ocispec.Index) bool {
 	return false
 }
 
+// anyManifest reads a manifest or an index of the stream, once.
 func (in *ingest) anyManifest(d digest.Digest) (m anyManifest, err error) {
+	if m, known := in.manifests[d]; known {
+		return m, nil
+	}
 	file, err := in.blob(d)
 	if err != nil {
 		return m, err
 	}
-	return m, json.Unmarshal(file.data, &m)
+	if err := json.Unmarshal(file.data, &m); err != nil {
+		return m, fmt.Errorf("%w: manifest %s: %w", ErrIncomplete, d, err)
+	}
+	in.manifests[d] = m
+	return m, nil
 }
 
 // indexed are the images of an index.json, each once with all its names.
-func (in *ingest) indexed(index ocispec.Index) []Ingested {
+func (in *ingest) indexed(index foreignIndex) []Ingested {
 	var images []Ingested
+	at, dead := map[digest.Digest]int{}, map[digest.Digest]bool{}
 	for _, d := range index.Manifests {
-		i := slices.IndexFunc(images, func(found Ingested) bool { return found.Image.ID == d.Digest })
-		if i < 0 {
-			img, err := in.manifestImage(d.Digest, maxIndexDepth)
+		i, again := at[d.Digest]
+		if !again {
+			img, err := in.manifestImage(d.Digest, maxIndexDepth, dead)
 			img.ID = d.Digest
 			images, i = append(images, Ingested{Image: img, Err: err}), len(images)
+			at[d.Digest] = i
 		}
 		refs := &images[i].Image.References
 		*refs = addName(*refs, d.Annotations["io.containerd.image.name"], d.Annotations[ocispec.AnnotationRefName])
@@ -178,7 +188,19 @@ func (in *ingest) indexed(index ocispec.Index) []Ingested {
 }
 
 // manifestImage describes the first whole image below a manifest or an index.
-func (in *ingest) manifestImage(d digest.Digest, depth int) (engine.Image, error) {
+// What leads to none is dead, and not followed again: indexes may name each
+// other's parts over and over.
+func (in *ingest) manifestImage(d digest.Digest, depth int, dead map[digest.Digest]bool) (engine.Image, error) {
+	if dead[d] {
+		return engine.Image{}, fmt.Errorf("%w: %s leads to no image", ErrIncomplete, d)
+	}
+	dead[d] = true
+	img, err := in.followed(d, depth, dead)
+	dead[d] = err != nil
+	return img, err
+}
+
+func (in *ingest) followed(d digest.Digest, depth int, dead map[digest.Digest]bool) (engine.Image, error) {
 	m, err := in.anyManifest(d)
 	if err != nil {
 		return engine.Image{}, err
@@ -188,13 +210,13 @@ func (in *ingest) manifestImage(d digest.Digest, depth int) (engine.Image, error
 		if err != nil {
 			return engine.Image{}, err
 		}
-		return configImage(config.data)
+		return in.configImage(config.data)
 	}
 	for _, child := range nativeFirst(m.Manifests) {
 		if depth == 0 || !runnable(child, anyManifest{Config: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig}}) {
 			continue
 		}
-		if img, err := in.manifestImage(child.Digest, depth-1); err == nil {
+		if img, err := in.manifestImage(child.Digest, depth-1, dead); err == nil {
 			return img, nil
 		}
 	}
@@ -215,22 +237,28 @@ func nativeFirst(manifests []ocispec.Descriptor) []ocispec.Descriptor {
 	})
 }
 
-// listed are the images of a manifest.json.
+// listed are the images of a manifest.json, each once with all its names.
 func (in *ingest) listed() ([]Ingested, error) {
-	var items []struct {
+	var items list[struct {
 		Config   string
-		RepoTags []string
-	}
-	if err := in.decode("manifest.json", &items); err != nil {
+		RepoTags list[string]
+	}]
+	if err := in.decode(manifestFile, &items); err != nil {
 		return nil, err
 	}
 	var images []Ingested
+	at := map[string]int{} // by the name of the config
 	for _, item := range items {
-		img, err := in.listedImage(item.Config)
-		for _, tag := range item.RepoTags {
-			img.References = addName(img.References, tag, "")
+		i, again := at[item.Config]
+		if !again {
+			img, err := in.listedImage(item.Config)
+			images, i = append(images, Ingested{Image: img, Err: err}), len(images)
+			at[item.Config] = i
 		}
-		images = append(images, Ingested{Image: img, Err: err})
+		refs := &images[i].Image.References
+		for _, tag := range item.RepoTags {
+			*refs = addName(*refs, tag, "")
+		}
 	}
 	return images, nil
 }
@@ -240,7 +268,7 @@ func (in *ingest) listedImage(name string) (engine.Image, error) {
 	if err != nil {
 		return engine.Image{}, err
 	}
-	img, err := configImage(config.data)
+	img, err := in.configImage(config.data)
 	img.ID = config.digest
 	return img, err
 }
@@ -261,7 +289,7 @@ func addName(names []string, name, other string) []string {
 }
 
 // configImage describes an image by its config.
-func configImage(config []byte) (engine.Image, error) {
+func (in *ingest) configImage(config []byte) (engine.Image, error) {
 	var c struct {
 		Created *time.Time
 		Config  struct{ Labels map[string]string }
@@ -273,6 +301,13 @@ func configImage(config []byte) (engine.Image, error) {
 	}
 	if err := json.Unmarshal(config, &c); err != nil {
 		return engine.Image{}, fmt.Errorf("%w: config: %w", ErrIncomplete, err)
+	}
+	held := 0
+	for key, value := range c.Config.Labels {
+		held += heldEntry + len(key) + len(value)
+	}
+	if err := in.hold(held); err != nil {
+		return engine.Image{}, err
 	}
 	img := engine.Image{DiffIDs: diffIDs, Labels: c.Config.Labels, Platform: platform(ocispec.Descriptor{}, config)}
 	if c.Created != nil {

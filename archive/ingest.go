@@ -22,8 +22,9 @@ import (
 // number of cores, since some of the time goes into waiting for the disk.
 const maxReadBacks = 8
 
-// maxMetadataTotal bounds the JSON of one save that is held in memory.
-const maxMetadataTotal = 64 << 20
+// maxHeld bounds what is held in memory of one save: its JSON, the names of its
+// files, and labels.
+const maxHeld = 64 << 20
 
 // Ingested is what became of one image of a save.
 type Ingested struct {
@@ -121,11 +122,13 @@ type ingest struct {
 	aliases    map[string]digest.Digest
 	pushed     map[digest.Digest]pushedLayer        // by what an engine's push calls it
 	stored     map[digest.Digest]ocispec.Descriptor // blobs kept as engines gave them
+	manifests  map[digest.Digest]anyManifest        // of the stream, as far as they were read
 
-	mu       sync.Mutex       // uploads come side by side
-	files    map[string]*file // by name in the tar
-	links    map[string]string
-	metadata int64 // bytes held in memory
+	mu    sync.Mutex       // uploads come side by side
+	files map[string]*file // by name in the tar
+	links map[string]string
+	held  int64 // bytes in memory
+	parts int   // that manifests name, of all images
 }
 
 // file is one regular entry of the tar.
@@ -154,8 +157,8 @@ func (a *Archive) newIngest(ctx context.Context) (*ingest, error) {
 	}
 	in := &ingest{a: a, ctx: ctx, catalog: catalog, compressor: c, background: &errgroup.Group{}, small: newSmallBlobs(ctx, a),
 		known: map[digest.Digest][]Layer{}, aliases: map[string]digest.Digest{}, pushed: map[digest.Digest]pushedLayer{},
-		stored: map[digest.Digest]ocispec.Descriptor{},
-		files:  map[string]*file{}, links: map[string]string{}}
+		stored: map[digest.Digest]ocispec.Descriptor{}, manifests: map[digest.Digest]anyManifest{},
+		files: map[string]*file{}, links: map[string]string{}}
 	in.background.SetLimit(maxReadBacks)
 	for _, r := range catalog.Records {
 		in.learn(r)
@@ -169,17 +172,23 @@ func (in *ingest) visit(h *tar.Header, r io.Reader) error {
 	case tar.TypeDir:
 		return nil
 	case tar.TypeSymlink:
+		if err := in.hold(heldEntry + len(name) + len(h.Linkname)); err != nil {
+			return err
+		}
 		in.links[name] = path.Join(path.Dir(name), h.Linkname)
 		return nil
 	case tar.TypeReg:
 	default:
-		return fmt.Errorf("%w: unexpected kind of entry %q", ErrIncomplete, h.Typeflag)
+		return fmt.Errorf("%w: entry %q of the tar is of the unexpected kind %q", ErrIncomplete, name, h.Typeflag)
 	}
 	if unused(name) {
 		return nil
 	}
 	if in.file(name) != nil {
 		return fmt.Errorf("%w: %q comes twice", ErrIncomplete, name)
+	}
+	if err := in.hold(heldEntry + len(name)); err != nil {
+		return err
 	}
 	file, err := in.read(name, h.Size, newPeeker(r))
 	if err != nil {
@@ -266,12 +275,20 @@ func (in *ingest) readMetadata(r io.Reader) (*file, error) {
 }
 
 func (in *ingest) newMetadata(data []byte) (*file, error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.metadata += int64(len(data)); in.metadata > maxMetadataTotal {
-		return nil, fmt.Errorf("%w: more than %d bytes of manifests and configs", ErrIncomplete, maxMetadataTotal)
+	if err := in.hold(heldEntry + len(data)); err != nil {
+		return nil, err
 	}
 	return &file{digest: digest.FromBytes(data), size: int64(len(data)), data: data}, nil
+}
+
+// hold counts what stays in memory.
+func (in *ingest) hold(bytes int) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.held += int64(bytes); in.held > maxHeld {
+		return fmt.Errorf("%w: more than %d bytes of manifests, configs and names", ErrIncomplete, maxHeld)
+	}
+	return nil
 }
 
 func discard(r io.Reader) error {

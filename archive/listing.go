@@ -16,6 +16,12 @@ type savedImage struct {
 	Layers []string
 }
 
+// foreignIndex is an index.json.
+type foreignIndex struct {
+	Manifests   descriptors
+	Annotations map[string]string
+}
+
 // listing is what the two files say that list the images of a stream. Each is
 // decoded once, since it speaks of all images.
 type listing struct {
@@ -27,7 +33,7 @@ type listing struct {
 // target is what the index.json of a containerd store has for an image ID.
 func (l *listing) target(id digest.Digest) (ocispec.Descriptor, error) {
 	if l.targets == nil {
-		var index ocispec.Index
+		var index foreignIndex
 		if err := l.in.decode(indexFile, &index); err != nil {
 			return ocispec.Descriptor{}, err
 		}
@@ -50,7 +56,7 @@ func (l *listing) target(id digest.Digest) (ocispec.Descriptor, error) {
 // moby#51389).
 func (l *listing) image(id digest.Digest) (savedImage, error) {
 	if l.saved == nil {
-		var images []savedImage
+		var images list[savedImage]
 		if err := l.in.decode(manifestFile, &images); err != nil {
 			return savedImage{}, err
 		}

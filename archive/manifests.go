@@ -37,10 +37,10 @@ func (a *assembly) containerd(r *Record, img engine.Image) error {
 
 // anyManifest is a manifest or an index; which one shows in what it has.
 type anyManifest struct {
-	MediaType string               `json:"mediaType"`
-	Config    *ocispec.Descriptor  `json:"config"`
-	Layers    []ocispec.Descriptor `json:"layers"`
-	Manifests []ocispec.Descriptor `json:"manifests"`
+	MediaType string              `json:"mediaType"`
+	Config    *ocispec.Descriptor `json:"config"`
+	Layers    descriptors         `json:"layers"`
+	Manifests descriptors         `json:"manifests"`
 }
 
 func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
@@ -52,9 +52,12 @@ func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
 	if err != nil {
 		return err
 	}
-	var m anyManifest
-	if err := json.Unmarshal(file.data, &m); err != nil {
-		return fmt.Errorf("%w: manifest %s: %w", ErrIncomplete, d.Digest, err)
+	m, err := a.in.anyManifest(d.Digest)
+	if err != nil {
+		return err
+	}
+	if err := a.spend(len(m.Layers) + len(m.Manifests)); err != nil {
+		return err
 	}
 	stored, err := a.metadata(d.MediaType, file)
 	if err != nil {
@@ -74,6 +77,20 @@ func (a *assembly) follow(r *Record, d ocispec.Descriptor, depth int) error {
 		if err := a.follow(r, child, depth-1); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// spend counts parts that manifests name. What few bytes can name many times
+// over must not be held as often.
+func (a *assembly) spend(parts int) error {
+	a.parts += parts
+	a.in.parts += parts
+	switch {
+	case a.parts > maxParts:
+		return fmt.Errorf("%w: it has more than %d layers and manifests", ErrIncomplete, maxParts)
+	case a.in.parts > maxAllParts:
+		return fmt.Errorf("%w: the images have more than %d layers and manifests together", ErrIncomplete, maxAllParts)
 	}
 	return nil
 }

@@ -202,9 +202,15 @@ func (u *Upload) Accept(want digest.Digest) error {
 	return nil
 }
 
+// maxMediaType is as long as RFC 6838 lets a media type be, in bytes.
+const maxMediaType = 255
+
 // Manifest takes a manifest or an index, and returns its digest. One that is
 // pushed under a name stands for an image.
 func (p *Push) Manifest(mediaType string, data []byte, named bool) (digest.Digest, error) {
+	if len(mediaType) > maxMediaType {
+		return "", fmt.Errorf("%w: a manifest of the media type %.40q…", ErrIncomplete, mediaType)
+	}
 	if len(data) > maxMetadata {
 		return "", fmt.Errorf("%w: a manifest of more than %d bytes", ErrIncomplete, maxMetadata)
 	}
@@ -259,9 +265,9 @@ func (p *Push) describe() error {
 	}
 	var list []savedImage
 	for _, d := range p.manifests {
-		var m ocispec.Manifest
-		if err := json.Unmarshal(p.in.file(blobName(d.Digest)).data, &m); err != nil {
-			return fmt.Errorf("%w: manifest %s: %w", ErrIncomplete, d.Digest, err)
+		m, err := p.in.anyManifest(d.Digest)
+		if err != nil || m.Config == nil || m.Config.Digest.Validate() != nil {
+			continue // the image that it is of will be missed
 		}
 		image := savedImage{Config: blobName(m.Config.Digest), Layers: []string{}}
 		for _, l := range m.Layers {

@@ -13,6 +13,13 @@ import (
 // streamBuffer is large enough that an engine seldom waits for the reader.
 const streamBuffer = 1 << 20
 
+const (
+	maxEntries   = 1 << 20 // of one save
+	maxEntryName = 4096    // bytes
+	// heldEntry is about what one entry takes in memory beside its name.
+	heldEntry = 256
+)
+
 // readSave calls visit for each entry of a tar that an engine sent, and fails
 // unless the stream is whole: engines answer 200 and then may append an error
 // after the tar's trailer, or close a tar without its trailer, and
@@ -21,7 +28,7 @@ func readSave(body io.Reader, visit func(h *tar.Header, r io.Reader) error) erro
 	count := &counter{r: bufio.NewReaderSize(body, streamBuffer)}
 	tr := tar.NewReader(count)
 	last := int64(0) // size of the entry just read
-	for {
+	for n := 0; ; n++ {
 		before := count.n
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -32,6 +39,9 @@ func readSave(body io.Reader, visit func(h *tar.Header, r io.Reader) error) erro
 		}
 		if err != nil {
 			return fmt.Errorf("reading the tar: %w", err)
+		}
+		if err := sane(h, n); err != nil {
+			return err
 		}
 		if err := visit(h, tr); err != nil {
 			return err
@@ -45,6 +55,23 @@ func readSave(body io.Reader, visit func(h *tar.Header, r io.Reader) error) erro
 		}
 	}
 	return readPastEnd(count)
+}
+
+// sane refuses the n-th entry where no engine sends such a one. A sparse file is
+// as large as it says, whatever came of it.
+func sane(h *tar.Header, n int) error {
+	switch {
+	case n >= maxEntries:
+		return fmt.Errorf("%w: the tar has more than %d entries", ErrIncomplete, maxEntries)
+	case len(h.Name) > maxEntryName || len(h.Linkname) > maxEntryName:
+		return fmt.Errorf("%w: entry %.40q… of the tar has a name of more than %d bytes", ErrIncomplete, h.Name, maxEntryName)
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return fmt.Errorf("%w: entry %q of the tar is a sparse file", ErrIncomplete, h.Name)
+		}
+	}
+	return nil
 }
 
 const (

@@ -196,7 +196,7 @@ func (x *tarballIndex) validate() error {
 		if b.packed() && b.Frames.Validate() != nil {
 			return fmt.Errorf("its index has digest %q", b.Frames)
 		}
-		if b.Offset < at || b.Length < 0 || b.Length > x.start-b.Offset || !b.packed() && b.Length != b.Size {
+		if b.Size < 0 || b.Offset < at || b.Length < 0 || b.Length > x.start-b.Offset || !b.packed() && b.Length != b.Size {
 			return fmt.Errorf("its index has blob %s where it can't be", b.Digest)
 		}
 		at = b.end()
@@ -255,17 +255,16 @@ func appendTail(b []byte, start int64, index []byte) []byte {
 // systems take names of 255 bytes.
 const maxLabel = 160
 
+// unfitForFile is what does not go into a file's name: all but the characters of
+// names and tags, and what would hide the file or look like an option.
+var unfitForFile = regexp.MustCompile(`^[.-]|[^A-Za-z0-9_.-]`)
+
 // tarballName is the name of a record's tarball. People read it; it is a
 // record's own name that tells one from another.
 func tarballName(r *Record) string {
 	label := "untagged"
 	if len(r.References) > 0 {
-		label = strings.Map(func(c rune) rune {
-			if c == '/' || c == ':' {
-				return '_'
-			}
-			return c
-		}, r.References[0])
+		label = unfitForFile.ReplaceAllString(r.References[0], "_")
 	}
 	return label[:min(len(label), maxLabel)] + "_" + r.name + tarballSuffix
 }

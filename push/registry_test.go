@@ -42,7 +42,10 @@ func newDesk(t *testing.T, store engine.StoreKind) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.close() })
+	t.Cleanup(func() {
+		r.close()
+		http.DefaultClient.CloseIdleConnections() // the next registry may get the same port
+	})
 	d := &desk{T: t, registry: r}
 	d.intake = &intake{push: session, store: store, fail: func(err error) { d.failed = err }, awaited: map[string]digest.Digest{}}
 	r.receive(d.intake)

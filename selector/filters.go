@@ -18,6 +18,9 @@ type Filters struct {
 	dangling   choice
 }
 
+// maxTold is how much of a filter an error repeats, in characters.
+const maxTold = 200
+
 // choice is a yes or no that may not be given.
 type choice int
 
@@ -46,10 +49,10 @@ func ParseFilters(args []string, now time.Time) (Filters, error) {
 		// value of spaces.
 		key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
 		if !ok || key == "" {
-			return Filters{}, usagef("--filter %q: want key=value, such as until=24h", arg)
+			return Filters{}, usagef("--filter %q: want key=value, such as until=24h", firstRunes(arg, maxTold))
 		}
 		if why := f.add(key, value, now); why != "" {
-			return Filters{}, usagef("--filter %q: %s", arg, why)
+			return Filters{}, usagef("--filter %q: %s", firstRunes(arg, maxTold), why)
 		}
 	}
 	return f, nil
@@ -67,7 +70,7 @@ func (f *Filters) add(key, value string, now time.Time) string {
 	case "dangling":
 		return f.addDangling(value)
 	}
-	return "unknown filter " + quote(key) + "; known are until, label, label!, reference and dangling"
+	return "unknown filter " + quote(firstRunes(key, maxTold)) + "; known are until, label, label!, reference and dangling"
 }
 
 func (f *Filters) addUntil(value string, now time.Time) string {
@@ -90,7 +93,7 @@ func (f *Filters) addLabel(key, value string) string {
 	case strings.HasSuffix(label, "!"):
 		// One of docker's image stores reads this as label!=, the other as a
 		// label with such a name.
-		return "to leave out a label, write label!=" + strings.TrimSuffix(label, "!") + "=" + want
+		return "to leave out a label, write " + quote("label!="+firstRunes(strings.TrimSuffix(label, "!")+value[len(label):], maxTold))
 	}
 	f.labels = append(f.labels, labelFilter{
 		text:     key + "=" + value,

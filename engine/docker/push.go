@@ -3,10 +3,8 @@ package docker
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -176,46 +174,4 @@ func withoutBorrowed(images []engine.Image) ([]engine.Image, []engine.Borrowed) 
 		kept = append(kept, img)
 	}
 	return kept, all
-}
-
-// message is one of an engine's answer to a load, a push or an import.
-type message struct {
-	Stream      string `json:"stream"`
-	Status      string `json:"status"`
-	Error       string `json:"error"`
-	ErrorDetail *struct {
-		Message string `json:"message"`
-	} `json:"errorDetail"`
-}
-
-func (m message) err() error {
-	switch {
-	case m.ErrorDetail != nil && m.ErrorDetail.Message != "":
-		return errors.New(m.ErrorDetail.Message)
-	case m.ErrorDetail != nil || m.Error != "":
-		return fmt.Errorf("the engine reports an error: %s", m.Error)
-	}
-	return nil
-}
-
-// decodeMessages reads an engine's answer to its end, shows each message, and
-// returns the errors in it.
-func decodeMessages(r io.Reader, show func(message)) error {
-	var errs []error
-	for dec := json.NewDecoder(r); ; {
-		var m message
-		err := dec.Decode(&m)
-		if err == io.EOF {
-			return errors.Join(errs...)
-		}
-		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("reading the engine's answer: %w", err))...)
-		}
-		if err := m.err(); err != nil {
-			errs = append(errs, err)
-		}
-		if show != nil {
-			show(m)
-		}
-	}
 }
