@@ -118,6 +118,6 @@ func (a *app) runHook(c *cli.Context, status int) {
 	hook.Stdin, hook.Stdout, hook.Stderr = &report, a.stderr, a.stderr
 	hook.WaitDelay = time.Second
 	if err := hook.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		a.warn("hook %q: %v", command, err)
+		a.warn("hook: %v", err) // without the command, which may hold a token
 	}
 }

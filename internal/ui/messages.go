@@ -50,7 +50,7 @@ func ParseLogLevel(s string) (slog.Level, error) {
 
 // Messages is what a command says beside its results, on standard error:
 // warnings, errors, notes, and how far it is. All of it goes through one logger,
-// cleaned, and without passwords that stand in addresses. While bars are shown a
+// cleaned, and without secrets that stand in addresses. While bars are shown a
 // message stands above them.
 type Messages struct {
 	*slog.Logger
@@ -128,9 +128,15 @@ func cleanAttr(_ []string, attr slog.Attr) slog.Attr {
 	return attr
 }
 
-func cleanMessage(s string) string { return withoutPasswords(Clean(s)) }
+func cleanMessage(s string) string { return withoutSecrets(Clean(s)) }
 
-var passwords = regexp.MustCompile(`(://[^\s/:@]*):[^\s/@]*@`)
+// What addresses may hold: a password before the host, and signatures and tokens
+// among the parameters, as storage behind a registry has them.
+var (
+	passwords = regexp.MustCompile(`(://[^\s/:@]*):[^\s/@]*@`)
+	tokens    = regexp.MustCompile(`(?i)([?&][^\s=&]*(?:token|sig|signature|credential|password|secret|key)[^\s=&]*=)[^\s&"']+`)
+)
 
-// withoutPasswords takes passwords out of addresses.
-func withoutPasswords(s string) string { return passwords.ReplaceAllString(s, "$1:xxxxx@") }
+func withoutSecrets(s string) string {
+	return tokens.ReplaceAllString(passwords.ReplaceAllString(s, "$1:xxxxx@"), "${1}xxxxx")
+}

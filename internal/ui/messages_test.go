@@ -104,6 +104,22 @@ func TestMessagesStandAboveBars(t *testing.T) {
 	}
 }
 
+func TestSecretsInAddressesAreNotTold(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://me:s3cret@example.com/a":                 "https://me:xxxxx@example.com/a",
+		"ssh://me@example.com":                            "ssh://me@example.com",
+		"tcp://:s3cret@h:2376: refused":                   "tcp://:xxxxx@h:2376: refused",
+		`Get "https://s/b?X-Amz-Signature=ab%2F&x=1": e`:  `Get "https://s/b?X-Amz-Signature=xxxxx&x=1": e`,
+		"https://s/b?sv=1&sig=abc&X-Amz-Credential=me%2F": "https://s/b?sv=1&sig=xxxxx&X-Amz-Credential=xxxxx",
+		"https://s/v2/token?scope=pull&service=r":         "https://s/v2/token?scope=pull&service=r",
+		"demo-api:2.3@sha256:0123":                        "demo-api:2.3@sha256:0123",
+	} {
+		if got := withoutSecrets(in); got != want {
+			t.Errorf("withoutSecrets(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestParseLog(t *testing.T) {
 	for in, want := range map[string]LogFormat{"": LogPlain, "plain": LogPlain, "text": LogText, "json": LogJSON} {
 		if got, err := ParseLogFormat(in); err != nil || got != want {
