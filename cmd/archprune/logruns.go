@@ -111,8 +111,8 @@ func (a *app) logRuns(c *cli.Context, folder string, names []string, format stri
 		if len(names) > 0 {
 			said = "No run matches."
 		}
-		_, err := fmt.Fprintln(a.stderr, ui.Clean(said))
-		return err
+		a.log.Info(said)
+		return nil
 	}
 	return ui.WriteRows(a.stdout, format, "{{.Run}}\t{{.Started}}\t{{.Command}}\t{{.Archived}}\t{{.Removed}}\t{{.Kept}}\t{{.Freed}}\t{{.Status}}",
 		logHeaders, rows)
