@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/archprune/archprune/engine"
 )
 
 // preferred is the port that is tried first. Engines with a graph driver note
@@ -18,8 +20,11 @@ import (
 // service is registered for, above the ports that Linux gives out by itself.
 const preferred = "127.0.0.1:61377"
 
-// realm tells a run at work from other servers.
-const realm = `Basic realm="archprune"`
+// realm tells a run at work from other servers, and runHeader tells which.
+const (
+	realm     = `Basic realm="archprune"`
+	runHeader = "Archprune-Run"
+)
 
 const (
 	maxHeader  = 16 << 10
@@ -30,6 +35,7 @@ const (
 // registry is a server that one engine pushes to.
 type registry struct {
 	address  string // 127.0.0.1:PORT
+	run      string // a word that no other run has
 	user     string
 	password string
 	server   *http.Server
@@ -49,7 +55,7 @@ func listen() (*registry, error) {
 			return nil, err
 		}
 	}
-	r := &registry{address: l.Addr().String(), user: "archprune", password: rand.Text(),
+	r := &registry{address: l.Addr().String(), run: rand.Text(), user: "archprune", password: rand.Text(),
 		slots: make(chan struct{}, maxUploads), uploads: map[string]*upload{}}
 	r.server = &http.Server{
 		Handler:           r.authorised(r.routes()),
@@ -74,6 +80,7 @@ func (r *registry) authorised(next http.Handler) http.Handler {
 		same := subtle.ConstantTimeCompare([]byte(user), []byte(r.user)) & subtle.ConstantTimeCompare([]byte(password), []byte(r.password))
 		if same != 1 {
 			w.Header().Set("WWW-Authenticate", realm)
+			w.Header().Set(runHeader, r.run)
 			w.Header().Set("Connection", "close") // a body, if there is one, is not read
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "this registry is for one run of archprune")
 			return
@@ -89,8 +96,14 @@ func (r *registry) greeted() bool {
 	return r.hello
 }
 
-// alive reports whether a run listens at the address.
-func alive(ctx context.Context, address string) bool {
+// alive reports whether the run that lent a name is at work: whether it listens
+// at the name's address. In doubt it is. A name that does not tell which run
+// lent it may be that of any which listens there.
+func alive(ctx context.Context, name string) bool {
+	address, ok := engine.BorrowedAt(name)
+	if !ok {
+		return true // it is none of ours
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v2/", nil)
@@ -100,8 +113,9 @@ func alive(ctx context.Context, address string) bool {
 	direct := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
 	res, err := direct.Do(req)
 	if err != nil {
-		return false
+		return ctx.Err() != nil
 	}
 	defer res.Body.Close()
-	return res.Header.Get("WWW-Authenticate") == realm
+	run, known := engine.BorrowedBy(name)
+	return res.Header.Get("WWW-Authenticate") == realm && (!known || res.Header.Get(runHeader) == run)
 }

@@ -112,7 +112,7 @@ func (r *Route) release(ctx context.Context) error {
 func (r *Route) names() []string {
 	names := make([]string, r.atOnce())
 	for i := range names {
-		names[i] = engine.BorrowedName(r.registry.address, i)
+		names[i] = engine.BorrowedName(r.registry.address, r.registry.run, i)
 	}
 	return names
 }
@@ -284,7 +284,7 @@ func (u *intake) last(tag string, manifest digest.Digest) bool {
 func Sweep(ctx context.Context, eng Engine, left []engine.Borrowed) error {
 	var errs []error
 	for _, b := range left {
-		if address, ok := engine.BorrowedAt(b.Name); !ok || alive(ctx, address) {
+		if alive(ctx, b.Name) {
 			continue
 		}
 		if b.Placeholder == "" {

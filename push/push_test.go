@@ -413,9 +413,9 @@ func TestInterruptedPush(t *testing.T) {
 func TestSweep(t *testing.T) {
 	h := setup(t)
 	ids := h.Load(t, sample("one", "demo-api:1"), sample("two"))
-	dead := engine.BorrowedName("127.0.0.1:9", 0)
+	dead := engine.BorrowedName("127.0.0.1:9", "RUN", 0)
 	h.Tag(t, ids[0].String(), dead)
-	other := engine.BorrowedName("127.0.0.1:7", 1)
+	other := engine.BorrowedName("127.0.0.1:7", "RUN", 1)
 	h.Tag(t, ids[1].String(), other)
 	before, err := h.client.Snapshot(t.Context())
 	if err != nil {

@@ -3,6 +3,7 @@ package push
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -178,14 +180,36 @@ func TestTwoRuns(t *testing.T) {
 	if a.registry.address == b.registry.address || a.registry.password == b.registry.password {
 		t.Errorf("two runs have address %s and %s and maybe one credential", a.registry.address, b.registry.address)
 	}
-	if !alive(t.Context(), a.registry.address) || !alive(t.Context(), b.registry.address) {
+	name := func(d *desk, run string) string { return engine.BorrowedName(d.registry.address, run, 0) }
+	if !alive(t.Context(), name(a, a.registry.run)) || !alive(t.Context(), name(b, b.registry.run)) {
 		t.Error("a run at work counts as dead")
+	}
+	if alive(t.Context(), name(a, b.registry.run)) {
+		t.Error("a run counts as alive since another listens where it did")
+	}
+	old := a.registry.address + "/archprune/push:borrowed-0" // as it was before runs told who they are
+	if !alive(t.Context(), old) {
+		t.Error("a name of any run counts as one of a dead run while one is at work there")
 	}
 	if err := b.registry.close(); err != nil {
 		t.Fatal(err)
 	}
-	if alive(t.Context(), b.registry.address) {
+	if alive(t.Context(), name(b, b.registry.run)) {
 		t.Error("a run that is over counts as alive")
+	}
+}
+
+// A run that is too busy to answer is not taken for dead.
+func TestSilentRun(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if !alive(ctx, engine.BorrowedName(l.Addr().String(), "RUN", 0)) {
+		t.Error("who does not answer in time counts as dead")
 	}
 }
 

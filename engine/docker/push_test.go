@@ -10,7 +10,7 @@ import (
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
-var lent = engine.BorrowedName("127.0.0.1:9", 0)
+var lent = engine.BorrowedName("127.0.0.1:9", "RUN", 0)
 
 // The last name of an image can be taken back, and the image stays: untagged,
 // as it would be had somebody moved the name.
