@@ -9,7 +9,9 @@ BENCH ?= .
 BENCH_RESULTS ?=
 BENCH_ENGINES ?= $(ENGINES)
 FUZZTIME ?= 60s
-ENGINE_PACKAGES := ./engine/... ./prune/... ./push/... ./restore/... ./cmd/...
+ENGINE_PACKAGES := ./engine/... ./prune/... ./push/... ./restore/... ./cmd/... ./internal/torture
+# What 'make torture' runs, in its long form: what treats archprune badly.
+TORTURE_PACKAGES := ./internal/torture ./internal/races
 # Most tests of archives ask no engine: 'make test' runs them, once.
 ARCHIVE_TESTS := RealEngine|CrossKinds
 
@@ -79,6 +81,16 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s), one after another.
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$package; \
 		done; \
 	done
+
+.PHONY: torture
+torture: ## Kill, mislead and disturb archprune for hours, on every kind of engine (root).
+	scripts/engine.sh host
+	scripts/engine.sh trixie
+	@set -e; began=$$(date +%s); for engine in $(ENGINES); do \
+		ARCHPRUNE_TEST_ENGINE=$$engine ARCHPRUNE_TORTURE=long \
+			go test -tags torture -count=1 -v -p 1 -timeout 120m $(TORTURE_PACKAGES); \
+	done; \
+	echo "This took $$(( ($$(date +%s) - began + 59) / 60 )) minutes."
 
 .PHONY: conformance
 conformance: ## Run the OCI distribution tests against archprune serve.

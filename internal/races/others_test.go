@@ -23,6 +23,7 @@ import (
 
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/torture"
 )
 
 // kinds are what the others do, with how often. Each returns what it was asked
@@ -126,10 +127,7 @@ func (o *other) any(accept func(image.Summary) bool) (string, error) {
 }
 
 // lent reports whether a push has the image in hand.
-func lent(img image.Summary) bool {
-	return img.Labels[engine.PlaceholderLabel] != "" ||
-		slices.ContainsFunc(img.RepoTags, func(name string) bool { return strings.Contains(name, engine.BorrowedPath) })
-}
+func lent(img image.Summary) bool { return torture.Lent(img.RepoTags, img.Labels) }
 
 func all(image.Summary) bool      { return true }
 func runs(img image.Summary) bool { return img.Labels["runs"] != "" }

@@ -3,41 +3,25 @@
 package races
 
 import (
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/torture"
 )
 
 func TestMain(m *testing.M) { enginetest.Main(m) }
 
 // duration is how long the others are at it.
 func duration() time.Duration {
-	if os.Getenv("ARCHPRUNE_TORTURE") == "long" {
+	if torture.Long() {
 		return 2 * time.Minute
 	}
 	return 8 * time.Second
 }
 
-// seed is what chance begins with. The engine's own haste can't be repeated,
-// but what is asked of it can.
-func seed(t *testing.T) uint64 {
-	value := os.Getenv("ARCHPRUNE_TORTURE_SEED")
-	if value == "" {
-		return rand.Uint64()
-	}
-	n, err := strconv.ParseUint(value, 10, 64)
-	if err != nil {
-		t.Fatalf("ARCHPRUNE_TORTURE_SEED=%q: want a number", value)
-	}
-	return n
-}
-
 func TestNothingElseIsRemoved(t *testing.T) {
-	seed := seed(t)
+	seed := torture.Seed(t)
 	t.Logf("ARCHPRUNE_TORTURE_SEED=%d", seed)
 	s := newScene(t, seed)
 	s.play(duration())

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/internal/registrytest"
+	"github.com/archprune/archprune/internal/torture"
 )
 
 // scene is an engine with archprune and the others at work on it.
@@ -36,6 +36,7 @@ type scene struct {
 	wire     *wire
 	journal  *journal
 	dir      string // of the program and the archive
+	program  string
 
 	base     enginetest.Layer
 	variants []digest.Digest
@@ -48,31 +49,12 @@ const atWork = 4
 func newScene(t *testing.T, seed uint64) *scene {
 	e := enginetest.StartWith(t, os.Getenv("ARCHPRUNE_TEST_ENGINE"), enginetest.Options{InMemory: true})
 	j := &journal{}
-	s := &scene{t: t, seed: seed, eng: e, journal: j, dir: memory(t), base: enginetest.Busybox(t),
+	s := &scene{t: t, seed: seed, eng: e, journal: j, dir: torture.Memory(t), base: enginetest.Busybox(t),
 		registry: registrytest.Start(t, registrytest.Options{}), guarded: map[digest.Digest][]string{}}
 	s.wire = newWire(t, e, j, s.rng(1))
-	build := exec.Command("go", "build", "-o", s.dir, "../../cmd/archprune")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building archprune: %v\n%s", err, out)
-	}
+	s.program = torture.Build(t, s.dir)
 	s.fill()
 	return s
-}
-
-// memory is a folder that lies in memory where the machine has one: the runs
-// follow each other faster then.
-func memory(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "archprune-races-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func (s *scene) rng(n uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, n)) }
@@ -257,15 +239,9 @@ func (r *run) parse(out []byte) error {
 }
 
 func (s *scene) archprune(args ...string) (stdout []byte, stderr string, code int) {
-	cmd := exec.Command(filepath.Join(s.dir, "archprune"), args...)
+	cmd := exec.Command(s.program, args...)
 	cmd.Env = append(os.Environ(), s.eng.Env()...)
 	cmd.Env = append(cmd.Env, "DOCKER_HOST="+s.wire.host, "ARCHPRUNE_ARCHIVE="+filepath.Join(s.dir, "archive"), "ARCHPRUNE_JOURNAL="+filepath.Join(s.dir, "journal"))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		s.t.Errorf("running archprune: %v", err)
-	}
-	return out.Bytes(), errs.String(), cmd.ProcessState.ExitCode()
+	ran := torture.Run(s.t, cmd)
+	return []byte(ran.Out), ran.Err, ran.Code
 }

@@ -4,14 +4,8 @@ package races
 
 import (
 	"bytes"
-	"context"
-	"io"
-	"log"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -28,7 +22,7 @@ type wire struct {
 	host    string // as DOCKER_HOST takes it
 	journal *journal
 	run     atomic.Int64 // whose calls they are
-	proxy   *httputil.ReverseProxy
+	engine  http.Handler // the way to it
 
 	mu  sync.Mutex
 	rng *rand.Rand
@@ -36,24 +30,11 @@ type wire struct {
 
 func newWire(t *testing.T, e *enginetest.Engine, j *journal, rng *rand.Rand) *wire {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "wire.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{host: "unix://" + socket, journal: j, rng: rng}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", e.Socket)
-	}
-	w.proxy = &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "engine" },
-		Transport:     &http.Transport{DialContext: dial},
-		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0),
-	}
-	server := &http.Server{Handler: w}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { server.Close() })
+	w := &wire{journal: j, rng: rng}
+	w.host = e.Behind(t, func(engine http.Handler) http.Handler {
+		w.engine = engine
+		return w
+	})
 	return w
 }
 
@@ -61,7 +42,7 @@ var version = regexp.MustCompile(`^/v[0-9.]+`)
 
 func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		w.proxy.ServeHTTP(rw, r)
+		w.engine.ServeHTTP(rw, r)
 		return
 	}
 	c := call{asked: time.Now(), run: int(w.run.Load()), method: r.Method, path: version.ReplaceAllString(r.URL.Path, ""), query: r.URL.RawQuery}
@@ -70,7 +51,7 @@ func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	seen := &witness{ResponseWriter: rw, status: http.StatusOK, keep: r.Method == http.MethodDelete || strings.HasSuffix(c.path, "/images/create")}
 	c.begin = time.Now()
-	w.proxy.ServeHTTP(seen, r)
+	w.engine.ServeHTTP(seen, r)
 	c.end, c.status, c.body = time.Now(), seen.status, seen.body.Bytes()
 	w.journal.addCall(c)
 }
