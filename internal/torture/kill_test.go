@@ -314,8 +314,6 @@ const (
 	removed   state = "all images removed"
 )
 
-var states = []state{noArchive, empty, begun, blobs, recorded, removing, removed}
-
 func (s *scene) state() state {
 	s.Helper()
 	has := func(pattern string) bool {
