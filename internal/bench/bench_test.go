@@ -2,7 +2,9 @@ package bench
 
 import (
 	"os"
+	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/archprune/archprune/engine/enginetest"
@@ -21,6 +23,9 @@ func TestMain(m *testing.M) {
 
 // runs is how often each measurement is taken.
 func runs() int { return int(setting("BENCH_RUNS", 5)) }
+
+// ways are the names of what archprune is measured beside.
+var ways = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(os.Getenv("BENCH_WAYS")) })
 
 // scale makes everything smaller.
 func scale() float64 { return setting("BENCH_SCALE", 1) }
