@@ -65,6 +65,7 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 	}
 	blobs := f.safeBlobs.take()
 	if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {
+		f.safeBlobs.loseDir(f.join(blobsDir))
 		return fail(fmt.Errorf("making blobs durable: %w", err))
 	}
 	f.safeBlobs.settle(blobs)
@@ -81,6 +82,7 @@ func (f *folder) WriteRecords(_ context.Context, entries []Entry) []error {
 	writing.Wait()
 	records := f.safeRecords.take()
 	if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {
+		f.safeRecords.loseDir(f.join(recordsDir))
 		return fail(fmt.Errorf("making records durable: %w", err))
 	}
 	f.safeRecords.settle(records)
@@ -129,35 +131,19 @@ func (f *folder) Confirm(_ context.Context, r *Record) error {
 	if signature := f.signaturePath(r.name); f.exists(signature) {
 		records = append(records, signature)
 	}
-	return errors.Join(f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
+	return errors.Join(f.confirmFrame(), f.confirm(f.safeBlobs, f.join(blobsDir), f.blobPaths(r)...),
 		f.confirm(f.safeRecords, f.join(recordsDir), records...))
 }
 
-// confirm makes files of one folder durable, unless this process knows that
-// they are.
-func (f *folder) confirm(safe *durableFiles, dir string, paths ...string) error {
-	synced := map[string]string{}
-	for _, path := range paths {
-		version, err := f.versionOf(path)
-		if err != nil {
-			return err
-		}
-		if safe.has(path, version) {
-			continue
-		}
-		if err := f.fsys.Sync(path); err != nil {
-			return err
-		}
-		synced[path] = version
+// confirmFrame makes durable what makes the folder an archive, and an OCI
+// layout: without it no record would be found.
+func (f *folder) confirmFrame() error {
+	err := f.confirmFormat()
+	layout := f.join(layoutFile)
+	if f.exists(layout) { // else verify tells of it, and nothing that is archived needs it
+		err = errors.Join(err, f.confirm(f.safeFrame, f.path, layout))
 	}
-	if len(synced) == 0 {
-		return nil
-	}
-	if err := f.fsys.SyncDir(dir); err != nil {
-		return err
-	}
-	safe.settle(synced)
-	return nil
+	return err
 }
 
 func (f *folder) blobPaths(r *Record) []string {

@@ -44,6 +44,7 @@ type local struct {
 
 	purpose   string
 	leaseTerm time.Duration
+	safeFrame *durableFiles         // what makes the folder an archive
 	lease     atomic.Pointer[lease] // of the session, or of the last one if it was lost
 
 	// listed are the folders, in the archive, where others put files.
@@ -64,7 +65,7 @@ type format struct {
 // newLocal describes an archive that is to be made.
 func newLocal(path, owned string, opts Options) *local {
 	tree := durable.NewTree(path)
-	l := &local{path: path, owned: owned, tree: tree, disk: tree, modes: private, purpose: opts.Purpose,
+	l := &local{path: path, owned: owned, tree: tree, disk: tree, modes: private, purpose: opts.Purpose, safeFrame: newDurableFiles(),
 		leaseTerm: cmp.Or(opts.LeaseTerm, leaseTerm), rescue: func(string) error { return nil }}
 	if opts.FS != nil {
 		l.disk = opts.FS(tree)

@@ -278,8 +278,11 @@ func (r *Repair) Finish(ctx context.Context) ([]Repaired, []Finding, error) {
 	}
 	findings := make([]Finding, len(r.damaged))
 	for i, record := range r.damaged {
-		var err error
-		if findings[i], err = finding(record, r.Check(ctx, record, nil)); err != nil {
+		err := r.Check(ctx, record, nil)
+		if err == nil {
+			err = r.store.Confirm(ctx, record)
+		}
+		if findings[i], err = finding(record, err); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -56,6 +56,7 @@ type tarball struct {
 	broken  bool                   // something else than a blob is bad
 	tried   bool                   // to mend it
 	durable bool                   // the file and its name are on the disk
+	lost    bool                   // to a sync that failed
 }
 
 func (b *tarball) damaged() bool {

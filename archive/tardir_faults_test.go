@@ -3,11 +3,13 @@ package archive_test
 import (
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/archive/archivetest"
 	"github.com/archprune/archprune/internal/durable"
+	"github.com/archprune/archprune/internal/durable/durabletest"
 )
 
 func (p tarballsPlace) on(t testing.TB, disk func(durable.FS) durable.FS) archive.Storage {
@@ -25,9 +27,9 @@ func TestTarballsSurviveFaults(t *testing.T) {
 	for _, lasting := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lasting %v", lasting), func(t *testing.T) {
 			eachTarballOperation(t, func(p tarballsPlace, n int) bool {
-				disk := &faultyDisk{at: n, lasting: lasting}
-				archivetest.Survive(t, p, p.on(t, disk.on))
-				return disk.reached()
+				disk := durabletest.NewDisk(t, durabletest.Faults{At: n, Lasting: lasting})
+				archivetest.Survive(t, p, p.on(t, disk.On))
+				return disk.Reached()
 			})
 		})
 	}
@@ -37,9 +39,18 @@ func TestTarballsSurviveFaults(t *testing.T) {
 // was not made durable before.
 func TestTarballsSurviveLossOfPower(t *testing.T) {
 	eachTarballOperation(t, func(p tarballsPlace, n int) bool {
-		disk := &faultyDisk{at: n, lasting: true}
-		archivetest.Survive(t, p, losing{p.on(t, disk.on), disk, p.path})
-		return disk.reached()
+		disk := durabletest.NewDisk(t, durabletest.Faults{At: n, Lasting: true})
+		archivetest.Survive(t, p, losing{p.on(t, disk.On), disk, p.path})
+		return disk.Reached()
+	})
+}
+
+// TestTarballsSurviveAFaultAndLossOfPower: one operation fails, the run goes on.
+func TestTarballsSurviveAFaultAndLossOfPower(t *testing.T) {
+	eachTarballOperation(t, func(p tarballsPlace, n int) bool {
+		disk := durabletest.NewDisk(t, durabletest.Faults{At: n, Err: syscall.EIO})
+		archivetest.Survive(t, p, losing{p.on(t, disk.On), disk, p.path})
+		return disk.Reached()
 	})
 }
 
@@ -61,9 +72,9 @@ func eachTarballOperation(t *testing.T, run func(p tarballsPlace, n int) (reache
 func TestCreateTarballsSurvivesFaults(t *testing.T) {
 	for n, reached := 1, true; reached; n++ {
 		path := filepath.Join(t.TempDir(), "archive")
-		disk := &faultyDisk{at: n, lasting: n%2 == 0}
-		_, err := archive.CreateTarballs(path, archive.Options{FS: disk.on})
-		reached = disk.reached()
+		disk := durabletest.NewDisk(t, durabletest.Faults{At: n, Lasting: n%2 == 0})
+		_, err := archive.CreateTarballs(path, archive.Options{FS: disk.On})
+		reached = disk.Reached()
 		if n == 1 && err == nil {
 			t.Error("no fault was reached")
 		}

@@ -106,6 +106,7 @@ func (t *tardir) WriteRecords(ctx context.Context, entries []Entry) []error {
 	writing.Wait()
 	written = append(written, t.mend(ctx)...)
 	if err := t.fsys.SyncDir(t.path); err != nil {
+		t.lose()
 		for i := range failed {
 			failed[i] = errors.Join(failed[i], fmt.Errorf("making records durable: %w", err))
 		}
@@ -172,18 +173,41 @@ func (t *tardir) confirm(b *tarball, r *Record) error {
 	}
 	defer file.Close()
 	t.know.Lock()
-	durable := b.durable
+	durable, lost := b.durable, b.lost
 	t.know.Unlock()
-	if durable {
+	switch {
+	case durable:
 		return nil
+	case lost:
+		return fmt.Errorf("%s: %w", b.file, errLost)
 	}
-	if err := errors.Join(t.fsys.Sync(t.join(b.file)), t.fsys.SyncDir(t.path)); err != nil {
+	if err := errors.Join(t.fsys.Sync(t.join(b.file)), t.fsys.SyncDir(t.path), t.confirmFrame()); err != nil {
+		t.lose()
 		return err
 	}
 	t.know.Lock()
 	b.durable = true
 	t.know.Unlock()
 	return nil
+}
+
+// confirmFrame makes the format file durable, where the folder was made for
+// tarballs.
+func (t *tardir) confirmFrame() error {
+	if err := t.confirmFormat(); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// lose notes that the storage has failed to make something durable: nothing that
+// was not so before is believed to be, though the next sync succeeds.
+func (t *tardir) lose() {
+	t.know.Lock()
+	defer t.know.Unlock()
+	for _, b := range t.files {
+		b.lost = !b.durable
+	}
 }
 
 func (b *tarball) lacks(d ocispec.Descriptor) bool {

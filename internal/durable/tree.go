@@ -293,8 +293,11 @@ func (t *Tree) Sync(name string) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// SyncDir implements [FS].
+// SyncDir implements [FS]. The folder's own name is durable with its parent.
 func (t *Tree) SyncDir(name string) error {
+	if name == filepath.Dir(t.path) {
+		return OS{}.SyncDir(name)
+	}
 	dir, err := t.openDir(name)
 	if err != nil {
 		return err

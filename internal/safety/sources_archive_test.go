@@ -58,7 +58,7 @@ var archiveSources = []source{
 	{"archive/folder_records.go", "archive", []line{
 		{"blobs have their names before a record has", "1, 5", `if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {`, "if err := error(nil); err != nil {", "TestFolderSurvivesLossOfPower", ""},
 		{"a record has its name before it counts", "1, 5", `if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {`, "if err := error(nil); err != nil {", "TestFolderSurvivesLossOfPower", ""},
-		{"what another process left is made durable", "1, 5", `if err := f.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestWhatAnotherLeftIsMadeDurable", ""},
+		{"what another process left is made durable", "1, 5", `if err := f.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestReceiptRestsOnWhatIsDurable", ""},
 	}},
 }
 
