@@ -31,18 +31,22 @@ func parseRoute(c *cli.Context) (prune.Way, error) {
 	}
 }
 
+// sweep takes back what a run that was killed lent to images.
+func (a *app) sweep(ctx context.Context, eng *docker.Client, s engine.Snapshot) {
+	if err := push.Sweep(ctx, eng, s.Borrowed); err != nil {
+		a.warn("clearing what a run that was killed left in the engine: %v", err)
+	}
+}
+
 // useRoutes sets up how images leave the engine for an archive, nil where none
-// is to be archived, and takes back what a killed
-// run lent to images.
+// is to be archived, and takes back what a killed run lent to images.
 func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, to push.Archive, opts *prune.Options) error {
 	var err error
 	if opts.Way, err = parseRoute(c); err != nil {
 		return err
 	}
 	opts.Staging = freeBytes(s.Engine.RootDir)
-	if err := push.Sweep(c.Context, eng, s.Borrowed); err != nil {
-		a.warn("clearing what a run that was killed left in the engine: %v", err)
-	}
+	a.sweep(c.Context, eng, s)
 	if to != nil && eng.Local() {
 		opts.OpenPush = func(ctx context.Context) (prune.Pusher, error) { return push.Open(ctx, eng, to, s.Engine) }
 	}

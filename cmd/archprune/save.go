@@ -114,6 +114,7 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 		}
 	}
 	if goes(plan) == 0 {
+		a.sweep(c.Context, eng, plan.Snapshot)
 		a.tellSpace()
 		return a.nothingToDo(c, plan)
 	}
