@@ -133,7 +133,7 @@ func (s *scene) killAt(route string, p point, tally tally) {
 		tally.add(route, s.state(), last)
 	}
 	s.nothingLost()
-	s.mustRun(pruning(strings.Fields(route)[0])...)
+	s.goOn(strings.Fields(route)[0])
 	s.wantImages(nil)
 	s.nothingLeft()
 	s.nothingLost()
@@ -141,6 +141,17 @@ func (s *scene) killAt(route string, p point, tally tally) {
 	s.wantImages(s.images)
 	if s.Failed() {
 		s.Fatalf("route %s, killed %s, at %s", route, p, last)
+	}
+}
+
+// goOn is the next run. An engine may do what a killed run asked of it when the
+// next one has looked already: that is for the run after it.
+func (s *scene) goOn(route string) {
+	s.Helper()
+	s.mustRun(pruning(route)...)
+	if len(s.lent()) > 0 {
+		s.Log("the engine was still at work for the run that was killed")
+		s.mustRun(pruning(route)...)
 	}
 }
 
@@ -263,14 +274,8 @@ func (s *scene) verified() map[digest.Digest]bool {
 // nothingLeft wants nothing of a run that was killed to be there after the next.
 func (s *scene) nothingLeft() {
 	s.Helper()
-	list, err := s.eng.API().ImageList(s.Context(), image.ListOptions{All: true})
-	if err != nil {
-		s.Fatal(err)
-	}
-	for _, img := range list {
-		if Lent(img.RepoTags, img.Labels) {
-			s.Errorf("a push left %s %q", img.ID, img.RepoTags)
-		}
+	if left := s.lent(); len(left) > 0 {
+		s.Errorf("a push left %q", left)
 	}
 	for _, name := range s.files(s.dir) {
 		if !belongs.MatchString(name) {
@@ -280,6 +285,21 @@ func (s *scene) nothingLeft() {
 	if out, err := exec.Command("pgrep", "-f", s.program).Output(); err == nil {
 		s.Errorf("it left the process %s", out)
 	}
+}
+
+// lent are the images that a push has lent names to or made.
+func (s *scene) lent() (ids []string) {
+	s.Helper()
+	list, err := s.eng.API().ImageList(s.Context(), image.ListOptions{All: true})
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, img := range list {
+		if Lent(img.RepoTags, img.Labels) {
+			ids = append(ids, img.ID)
+		}
+	}
+	return ids
 }
 
 // belongs is what may lie there when no run is at work.
