@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,6 +188,28 @@ func (e *Engine) Restart(t testing.TB) {
 	}
 	if err := e.boot(); err != nil {
 		t.Fatalf("starting the engine again: %v", err)
+	}
+}
+
+// Kill ends the engine at once, wherever it is at work. [Engine.Revive] starts
+// it again.
+func (e *Engine) Kill() {
+	_ = e.daemon.process.Kill()
+	<-e.daemon.done
+}
+
+// Revive starts an engine that was killed, on the data that it left.
+func (e *Engine) Revive(t testing.TB) {
+	t.Helper()
+	// The engine has process 1 of a namespace of its own, as it had before: it
+	// would take itself for the one that is dead.
+	for _, name := range []string{"pid", "exec/containerd/containerd.pid"} {
+		if err := os.Remove(filepath.Join(e.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if err := e.boot(); err != nil {
+		t.Fatalf("starting the engine that was killed: %v", err)
 	}
 }
 

@@ -29,6 +29,8 @@ func (e *Engine) Behind(t testing.TB, wrap func(engine http.Handler) http.Handle
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
+		// The caller sees what it would see of an engine that is gone.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -53,7 +53,7 @@ func (w *wire) calls() []string {
 var (
 	version = regexp.MustCompile(`^/v[0-9.]+`)
 	about   = regexp.MustCompile(`^/(images|containers)/(.+)/(json|push|tag|history)$`)
-	itself  = regexp.MustCompile(`^/(images|containers)/([^/]*:.+|[0-9a-f]{64})$`)
+	itself  = regexp.MustCompile(`^/(images|containers)/(.+:.+|[0-9a-f]{64})$`)
 )
 
 // kind is what a call asks for, whatever the image.

@@ -1,0 +1,90 @@
+package torture
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEngineKilled kills the engine in the middle of what it is asked to do,
+// starts it again on what it left, and then looks for every image.
+func TestEngineKilled(t *testing.T) {
+	s := newScene(t)
+	seed := Seed(t)
+	t.Logf("ARCHPRUNE_TORTURE_SEED=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 3))
+	begin, tally := time.Now(), tally{}
+	for _, route := range []string{"save", "push"} {
+		s.fresh()
+		s.mustRun(pruning(route)...)
+		calls := s.wire.calls()
+		s.mustRun("restore", "--all", "--progress", "none")
+		for _, n := range Part(t, working(calls, rng)) {
+			s.fresh()
+			s.engineKilledAt(route, n, calls[n-1], rng, tally)
+		}
+	}
+	tally.log(t, s, time.Since(begin))
+}
+
+// working are the calls, from 1 on, at which the engine has work to do: all of
+// them, or one export and one removal where there is no time.
+func working(calls []string, rng *rand.Rand) (all []int) {
+	for n, kind := range calls {
+		if !strings.HasPrefix(kind, "GET ") && !strings.HasPrefix(kind, "HEAD ") || kind == "GET images/get" {
+			all = append(all, n+1)
+		}
+	}
+	if Long() {
+		return all
+	}
+	removal := func(n int) bool { return strings.HasPrefix(calls[n-1], "DELETE ") }
+	first, last := all[rng.IntN(slices.IndexFunc(all, removal))], all[len(all)-1-rng.IntN(3)]
+	return []int{first, last}
+}
+
+// engineKilledAt kills the engine within one call of a run. The run must end by
+// itself and say why, and all must be well when the engine is there again.
+func (s *scene) engineKilledAt(route string, at int, call string, rng *rand.Rand, tally tally) {
+	s.Helper()
+	delay := time.Duration(rng.Int64N(int64(20 * time.Millisecond)))
+	s.wire.watch(func(n int, engine http.Handler, rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case n > at:
+			panic(http.ErrAbortHandler) // it is dead
+		case n < at:
+			engine.ServeHTTP(rw, r)
+		case call == "GET images/get":
+			engine.ServeHTTP(&killer{ResponseWriter: rw, moment: midway, kill: s.eng.Kill}, r)
+		default:
+			go func() {
+				time.Sleep(delay)
+				s.eng.Kill()
+			}()
+			engine.ServeHTTP(rw, r)
+		}
+	})
+	ran := Run(s, s.command(pruning(route)...))
+	s.eng.Kill() // if it was not, the run having ended before
+	s.eng.Revive(s)
+	if ran.Code != 1 && ran.Code != 3 {
+		s.Errorf("the run ended with exit status %d", ran.Code)
+	}
+	if !strings.Contains(ran.Err, "archprune: ") && !strings.Contains(ran.Out, "stayed: ") {
+		s.Error("the run does not say why it ended")
+	}
+	tally.add(route, s.state(), call)
+	s.nothingLost()
+	s.mustRun(pruning(route)...)
+	s.wantImages(nil)
+	s.nothingLeft()
+	s.nothingLost()
+	s.mustRun("restore", "--all", "--progress", "none")
+	s.wantImages(s.images)
+	if s.Failed() {
+		s.Fatalf("route %s, engine killed in call %d (%s), %v after it was asked; the run said:\n%s%s", route, at, call, delay, ran.Out, ran.Err)
+	}
+}
