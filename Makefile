@@ -59,6 +59,11 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 		go test -count=1 $(RACE) -run '$(ARCHIVE_TESTS)' ./archive; \
 	done
 
+.PHONY: disk
+disk: ## Let each call of the archive's file system fail, and the power be lost there (root).
+	scripts/engine.sh host
+	go test -tags torture -count=1 -v -timeout 30m -run TestDiskFails ./prune
+
 .PHONY: races
 races: ## Run archprune beside others at work, on every kind of engine (root).
 	scripts/engine.sh host
