@@ -97,6 +97,11 @@ torture: ## Kill, mislead and disturb archprune for hours, on every kind of engi
 	done; \
 	echo "This took $$(( ($$(date +%s) - began + 59) / 60 )) minutes."
 
+.PHONY: hosts
+hosts: ## Run several hosts on one archive: on ext4, XFS and sshfs (root; xfsprogs, sshfs, openssh-server).
+	scripts/engine.sh host
+	go test -tags torture -count=1 -v -timeout 60m ./internal/hosts
+
 .PHONY: conformance
 conformance: ## Run the OCI distribution tests against archprune serve.
 	go test -count=1 -tags conformance -run TestConformance -v ./serve

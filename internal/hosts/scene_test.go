@@ -1,0 +1,288 @@
+package hosts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/archprune/archprune/archive/archivetest"
+	"github.com/archprune/archprune/engine/enginetest"
+)
+
+const (
+	keeps  = 3 // images that nobody forgets
+	others = 8 // images that come and go, which share layers with those
+)
+
+// scene is hosts at work on one archive.
+type scene struct {
+	t     *testing.T
+	eng   *enginetest.Engine
+	term  time.Duration // of a lease
+	hosts []*host
+	files string // folder of tarballs
+
+	mu     sync.Mutex
+	counts map[string]int
+	wrongs []string
+}
+
+// host is one of them. Only the first has images in an engine.
+type host struct {
+	*scene
+	name, program, archive string
+	rng                    *rand.Rand
+}
+
+// newScene makes an archive in a folder that each host sees under a path of its
+// own. The clock of the last host is ahead.
+func newScene(t *testing.T, term, ahead time.Duration, paths []string) *scene {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	s := &scene{t: t, eng: enginetest.Shared(t), term: term, files: t.TempDir(), counts: map[string]int{}}
+	s.eng.Reset(t)
+	program := build(t, term, 0)
+	for i, path := range paths {
+		h := &host{scene: s, name: fmt.Sprintf("web%d", i), program: program, archive: path, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+		if i == len(paths)-1 && ahead > 0 {
+			h.program = build(t, term, ahead)
+		}
+		s.hosts = append(s.hosts, h)
+	}
+	s.fill()
+	return s
+}
+
+// fill writes the tarballs, and archives the images that nobody forgets.
+func (s *scene) fill() {
+	content := func(key string) []byte {
+		data := make([]byte, 40_000)
+		rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", key)))).Read(data)
+		return archivetest.Layer(s.t, string(data))
+	}
+	write := func(name string, n int) []byte {
+		tar := archivetest.ClassicSave(s.t, archivetest.NewImage(s.t, name+":1", content("base"), content(fmt.Sprint("pair", n/2)), content(name)))
+		if err := os.WriteFile(filepath.Join(s.files, name), tar, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		return tar
+	}
+	for n := range others {
+		write(fmt.Sprint("other-", n), n)
+	}
+	for n := range keeps {
+		name := fmt.Sprint("keep-", n)
+		s.load(write(name, n))
+		if code, said := s.hosts[0].run(nil, "import", filepath.Join(s.files, name)); code != 0 {
+			s.t.Fatalf("import: exit status %d: %s", code, said)
+		}
+	}
+}
+
+func (s *scene) load(tar []byte) {
+	answer, err := s.eng.API().ImageLoad(context.Background(), bytes.NewReader(tar))
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *scene) count(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[what]++
+}
+
+func (s *scene) wrong(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrongs = append(s.wrongs, fmt.Sprintf(format, args...))
+}
+
+// play lets all hosts work for a while, and then looks at what there is.
+func (s *scene) play(d time.Duration) {
+	until := time.Now().Add(d)
+	var all sync.WaitGroup
+	for _, h := range s.hosts {
+		all.Go(func() {
+			for time.Now().Before(until) {
+				h.work()
+			}
+		})
+	}
+	all.Wait()
+	s.look()
+	for _, what := range slices.Sorted(maps.Keys(s.counts)) {
+		s.t.Logf("%6d %s", s.counts[what], what)
+	}
+	for _, wrong := range s.wrongs {
+		s.t.Error(wrong)
+	}
+}
+
+// look is the last run, when all leases are over.
+func (s *scene) look() {
+	time.Sleep(s.term + time.Second)
+	h := s.hosts[0]
+	for _, args := range [][]string{{"gc", "--grace", "0", "--min-age", "0"}, {"verify"}} {
+		if code, said := h.run(nil, args...); code != 0 {
+			s.wrong("in the end %s: exit status %d: %s", args[0], code, said)
+		}
+	}
+	for n := range keeps {
+		h.give(n)
+	}
+	for _, dir := range []string{"archprune/tmp", "archprune/locks", "archprune/marks", "archprune/records"} {
+		entries, err := os.ReadDir(filepath.Join(h.archive, dir))
+		if err != nil {
+			s.wrong("%v", err)
+		}
+		for _, e := range entries {
+			if dir == "archprune/tmp" || strings.HasPrefix(e.Name(), ".") {
+				s.wrong("left behind: %s/%s", dir, e.Name())
+			}
+		}
+	}
+}
+
+// work is one deed of a host.
+func (h *host) work() {
+	switch n := h.rng.IntN(20); {
+	case n < 7:
+		h.importOne()
+	case n < 10:
+		h.forget()
+	case n < 13:
+		h.collect()
+	case n < 14:
+		h.verify()
+	case n < 17:
+		h.give(h.rng.IntN(keeps))
+	case n < 19:
+		h.kill()
+	default:
+		h.stop()
+	}
+}
+
+// own is a name that no other host gives, of an image that all have.
+func (h *host) own() (name, file string) {
+	n := h.rng.IntN(others)
+	return fmt.Sprintf("%s-%d:1", h.name, n), filepath.Join(h.files, fmt.Sprint("other-", n))
+}
+
+// importOne archives an image under the host's own name. What nobody but this
+// host forgets must be there, whatever the others do.
+func (h *host) importOne() { h.imported(nil, "import") }
+
+func (h *host) imported(disturb func(*os.Process), deed string) {
+	name, file := h.own()
+	code, said := h.run(disturb, "import", "--as", name, file)
+	h.ended(deed, code, said)
+	if code == 0 {
+		h.mustExport(name)
+	}
+}
+
+// ended counts a deed. One that fails says that its lease is lost, or was
+// killed.
+func (h *host) ended(deed string, code int, said string) {
+	switch {
+	case code == 0:
+		h.count(deed)
+	case strings.Contains(said, "the lease on the archive is lost"):
+		h.count(deed + ", whose lease was lost")
+	case code == -1:
+		h.count(deed + ", killed")
+	default:
+		h.wrong("%s on %s: exit status %d: %s", deed, h.name, code, said)
+	}
+}
+
+func (h *host) mustExport(name string) {
+	if code, said := h.run(nil, "export", name, "-o", "-"); code != 0 {
+		h.wrong("%s is archived, but export on %s: exit status %d: %s", name, h.name, code, said)
+	}
+	h.count("export")
+}
+
+// forget forgets one of the host's own, which may not be there.
+func (h *host) forget() {
+	name, _ := h.own()
+	code, said := h.run(nil, "forget", "--force", "--grace", "0", "--min-age", "0", name)
+	if code == 1 && strings.Contains(said, "not in the archive") {
+		h.count("forget of nothing")
+		return
+	}
+	h.ended("forget", code, said)
+}
+
+func (h *host) collect() {
+	code, said := h.run(nil, "gc", "--grace", "0", "--min-age", "0")
+	h.ended("gc", code, said)
+}
+
+// verify may meet what is being collected without any grace, and says that it
+// is missing.
+func (h *host) verify() {
+	code, said := h.run(nil, "verify")
+	if code == 4 && strings.Contains(said, "missing") {
+		h.count("verify, while something was collected")
+		return
+	}
+	h.ended("verify", code, said)
+}
+
+// give gives back an image that nobody forgets: the host with an engine has it
+// restored there.
+func (h *host) give(n int) {
+	name := fmt.Sprintf("keep-%d:1", n)
+	if h != h.hosts[0] {
+		h.mustExport(name)
+		return
+	}
+	code, said := h.run(nil, "save")
+	h.ended("save", code, said)
+	if _, err := h.eng.API().ImageRemove(context.Background(), name, image.RemoveOptions{}); err != nil {
+		h.wrong("%s is not in the engine: %v", name, err)
+	}
+	if code, said = h.run(nil, "restore", name); code != 0 {
+		h.wrong("restore of %s: exit status %d: %s", name, code, said)
+	}
+	h.count("restore")
+}
+
+// kill kills a deed in the middle.
+func (h *host) kill() {
+	h.imported(func(p *os.Process) {
+		time.Sleep(time.Duration(h.rng.IntN(400)) * time.Millisecond)
+		_ = p.Kill()
+	}, "import")
+}
+
+// stop stops an import, as a laptop that sleeps does, until its lease is over.
+func (h *host) stop() {
+	h.imported(func(p *os.Process) {
+		time.Sleep(time.Duration(h.rng.IntN(200)) * time.Millisecond)
+		_ = p.Signal(stopped)
+		time.Sleep(h.term + h.term/4)
+		_ = p.Signal(resumed)
+		h.count("stopped and resumed")
+	}, "import")
+}
