@@ -55,10 +55,12 @@ var archiveSources = []source{
 	{"internal/durable/file.go", "archive", []line{
 		{"a file is on the disk before it has its name", "5", `errors.Join(p.file.Sync(), p.file.Close())`, "p.file.Close()", "TestFolderSurvivesLossOfPower", ""},
 	}},
+	{"archive/folder_durable.go", "archive", []line{
+		{"what another process left is made durable", "1, 5", `if err := l.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestReceiptRestsOnWhatIsDurable", ""},
+	}},
 	{"archive/folder_records.go", "archive", []line{
 		{"blobs have their names before a record has", "1, 5", `if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {`, "if err := error(nil); err != nil {", "TestFolderSurvivesLossOfPower", ""},
 		{"a record has its name before it counts", "1, 5", `if err := f.fsys.SyncDir(f.join(recordsDir)); err != nil {`, "if err := error(nil); err != nil {", "TestFolderSurvivesLossOfPower", ""},
-		{"what another process left is made durable", "1, 5", `if err := f.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestReceiptRestsOnWhatIsDurable", ""},
 	}},
 }
 
