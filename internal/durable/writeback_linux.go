@@ -6,22 +6,37 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// writebackEvery is how many bytes gather before the disk is set to work.
-const writebackEvery = 8 << 20
+// chunk is how many bytes gather before the disk is set to work.
+const chunk = 4 << 20
+
+// How many chunks may wait for the disk. A fast one is given so many that it
+// never waits itself; on a slow one progress must not run ahead of what is safe,
+// nor an interrupt wait for more than can be written in a moment.
+const (
+	mostAhead = 16
+	fastChunk = 20 * time.Millisecond // waiting less for a chunk, more may wait
+	slowChunk = 200 * time.Millisecond
+)
 
 // steadyFile has the kernel write to the disk while the program still makes
-// what comes next. Left alone, the kernel waits for seconds, and all of a large
-// file is then written while Sync is waited for.
+// what comes next, and waits for it where it falls behind. Left alone, the
+// kernel waits for seconds, and all of a large file is then written while Sync
+// is waited for.
 type steadyFile struct {
 	*os.File
 	written  atomic.Int64 // bytes
 	reserved bool
+
+	pacing sync.Mutex
+	begun  int64 // chunks that the disk was set to work on
+	ahead  int64 // chunks that may wait
 }
 
 func steady(f *os.File) File { return &steadyFile{File: f} }
@@ -40,12 +55,32 @@ func (s *steadyFile) WriteAt(b []byte, at int64) (int, error) {
 
 func (s *steadyFile) wrote(n int64) {
 	written := s.written.Add(n)
-	if written/writebackEvery == (written-n)/writebackEvery {
+	if written/chunk != (written-n)/chunk {
+		s.pace(written / chunk)
+	}
+}
+
+// pace sets the disk to work on all of the file that waits, once so many chunks
+// were written, and waits for the oldest. A file system that can't do it loses
+// speed and nothing else.
+func (s *steadyFile) pace(chunks int64) {
+	s.pacing.Lock()
+	defer s.pacing.Unlock()
+	fd := int(s.Fd())
+	_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	s.begun = max(s.begun, chunks)
+	durable := s.begun - max(1, s.ahead)
+	if durable <= 0 {
 		return
 	}
-	// All of the file that waits. A file system that can't do it loses speed and
-	// nothing else.
-	_ = unix.SyncFileRange(int(s.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	began := time.Now()
+	_ = unix.SyncFileRange(fd, 0, durable*chunk, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
+	switch waited := time.Since(began); {
+	case waited > slowChunk:
+		s.ahead /= 2
+	case waited < fastChunk:
+		s.ahead = min(max(1, s.ahead)*2, mostAhead)
+	}
 }
 
 // Reserve takes room on the disk before it is written to. A file system that
