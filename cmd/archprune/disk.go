@@ -188,16 +188,18 @@ func sameDisk(a, b string) bool {
 	if err != nil {
 		return false
 	}
+	ours, err := deviceOf(nearest(b)) // an archive still to be made: its parent decides
+	return err == nil && ours == theirs
+}
+
+// nearest is path or, while that is not there, the folder that it is to be in.
+func nearest(path string) string {
 	for {
-		ours, err := deviceOf(b)
-		if err == nil {
-			return ours == theirs
+		parent := filepath.Dir(path)
+		if _, err := os.Stat(path); parent == path || !errors.Is(err, os.ErrNotExist) {
+			return path
 		}
-		parent := filepath.Dir(b) // an archive still to be made: its parent decides
-		if parent == b || !errors.Is(err, os.ErrNotExist) {
-			return false
-		}
-		b = parent
+		path = parent
 	}
 }
 

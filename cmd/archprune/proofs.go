@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/archprune/archprune/archive"
@@ -18,7 +20,8 @@ func (a *app) end(ctx context.Context, f *archive.Archive) {
 }
 
 func (a *app) noteProofs(ctx context.Context, f *archive.Archive) {
-	if err := f.NoteProofs(ctx); err != nil && ctx.Err() == nil {
+	// Who reads a disk that is read-only knows that nothing is noted there.
+	if err := f.NoteProofs(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.EROFS) {
 		a.warn("%v", err)
 	}
 }

@@ -52,6 +52,9 @@ func (a *app) saveCommand() *cli.Command {
 			if len(plan.With(selector.Archive)) == 0 {
 				return nothingMatches(c.Args().Slice())
 			}
+			if err := a.checkRoom(c, plan); err != nil {
+				return err
+			}
 			return a.carryOut(c, eng, plan, prune.Options{ArchiveOnly: true})
 		}),
 	}
@@ -117,6 +120,9 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 		a.sweep(c.Context, eng, plan.Snapshot)
 		a.tellSpace()
 		return a.nothingToDo(c, plan)
+	}
+	if err := a.checkRoom(c, plan); err != nil {
+		return err
 	}
 	if err := a.sure(c, "this asks before it removes images", warning(plan)); err != nil {
 		return err

@@ -1,0 +1,108 @@
+package limits
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/archprune/archprune/engine/enginetest"
+)
+
+// TestFewOpenFiles: many layers at once need no more files than a shell gives.
+func TestFewOpenFiles(t *testing.T) {
+	for _, route := range []string{"save", "push"} {
+		t.Run(route, func(t *testing.T) {
+			h := newHost(t)
+			var images []enginetest.Image
+			for i := range 12 {
+				img := enginetest.Image{Names: []string{fmt.Sprintf("demo-api:%d", i)}}
+				for l := range 5 {
+					img.Layers = append(img.Layers, enginetest.Content(uint64(100*i+l), 20_000))
+				}
+				images = append(images, img)
+			}
+			h.eng.Load(t, images...)
+			got := h.limited(0, []string{"sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"},
+				"save-and-prune", "-f", "--progress", "none", "--route", route)
+			if n := strings.Count(got.stdout, "archived: "); n != 12 || got.stderr != "" {
+				t.Errorf("%d images are archived, want 12\n%s", n, got.stderr)
+			}
+			if h.has("demo-api:0") || h.has("demo-api:11") {
+				t.Error("images are still there")
+			}
+		})
+	}
+}
+
+// TestLittleMemory: an image is larger than the memory that archprune may use.
+func TestLittleMemory(t *testing.T) {
+	h := newHost(t)
+	const limit = 300 << 20
+	h.load("demo-big:1", 1, limit+20*mb)
+	h.load("demo-api:1", 2, 20*mb)
+	group := newGroup(t, "memory")
+	group.set("memory.limit_in_bytes", "memory.max", strconv.Itoa(limit))
+	got := h.limited(0, group.enter(), "save-and-prune", "-f", "--progress", "none", "--route", "save")
+	if h.has("demo-big:1") || h.has("demo-api:1") {
+		t.Errorf("images are still there:\n%s", got.stdout)
+	}
+	h.limited(0, group.enter(), "restore", "demo-big:1", "--progress", "none")
+	if !h.has("demo-big:1") {
+		t.Error("demo-big:1 is not back")
+	}
+}
+
+// group is a control group of the kernel's.
+type group struct {
+	t       testing.TB
+	dir     string
+	unified bool // version 2
+}
+
+const groups = "/sys/fs/cgroup"
+
+// newGroup makes a group that controls what the controller is for.
+func newGroup(t testing.TB, controller string) group {
+	t.Helper()
+	name := fmt.Sprintf("archprune-test-%d", os.Getpid())
+	g := group{t: t, dir: filepath.Join(groups, controller, name)}
+	if _, err := os.Stat(filepath.Join(groups, controller)); err != nil {
+		g.unified, g.dir = true, filepath.Join(groups, name)
+		if controller == "blkio" {
+			controller = "io"
+		}
+		// Where it is on already, this changes nothing.
+		if err := os.WriteFile(filepath.Join(groups, "cgroup.subtree_control"), []byte("+"+controller), 0); err != nil {
+			t.Fatalf("this test needs the cgroup controller %s: %v", controller, err)
+		}
+	}
+	if err := os.Mkdir(g.dir, 0o755); err != nil {
+		t.Fatalf("this test needs to make control groups, as root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(g.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+// set writes a limit to the file that version 1 or 2 has for it.
+func (g group) set(v1, v2, value string) {
+	g.t.Helper()
+	name := v1
+	if g.unified {
+		name = v2
+	}
+	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(value), 0); err != nil {
+		g.t.Fatalf("this test needs the limit %s of control groups: %v", name, err)
+	}
+}
+
+// enter is the beginning of a command that runs in the group.
+func (g group) enter() []string {
+	return []string{"sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, g.dir}
+}
