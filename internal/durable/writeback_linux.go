@@ -14,13 +14,13 @@ import (
 )
 
 // chunk is how many bytes gather before the disk is set to work.
-const chunk = 4 << 20
+const chunk = 2 << 20
 
 // How many chunks may wait for the disk. A fast one is given so many that it
 // never waits itself; on a slow one progress must not run ahead of what is safe,
 // nor an interrupt wait for more than can be written in a moment.
 const (
-	mostAhead = 16
+	mostAhead = 32
 	fastChunk = 20 * time.Millisecond // waiting less for a chunk, more may wait
 	slowChunk = 200 * time.Millisecond
 )
@@ -77,9 +77,9 @@ func (s *steadyFile) pace(chunks int64) {
 	_ = unix.SyncFileRange(fd, 0, durable*chunk, unix.SYNC_FILE_RANGE_WAIT_BEFORE)
 	switch waited := time.Since(began); {
 	case waited > slowChunk:
-		s.ahead /= 2
+		s.ahead = 0
 	case waited < fastChunk:
-		s.ahead = min(max(1, s.ahead)*2, mostAhead)
+		s.ahead = min(s.ahead+1, mostAhead)
 	}
 }
 
