@@ -101,6 +101,7 @@ func TestIngestRefusesWhatIsNotWhole(t *testing.T) {
 		{"containerd: no layers", withoutEntry(t, wholeStored, digest.FromBytes(stored.Blobs[0]).Encoded()), containerdInfo, stored.Image},
 		{"containerd: no config", withoutEntry(t, wholeStored, digest.FromBytes(stored.Config).Encoded()), containerdInfo, stored.Image},
 		{"containerd: no manifest", withoutEntry(t, wholeStored, stored.ID.Encoded()), containerdInfo, stored.Image},
+		{"containerd: a config with other content", bytes.ReplaceAll(wholeStored, []byte("amd64"), []byte("arm64")), containerdInfo, stored.Image},
 		{"containerd: no index", withoutEntry(t, wholeStored, "index.json"), containerdInfo, stored.Image},
 	}
 	for _, tt := range tests {

@@ -41,7 +41,7 @@ var archiveSources = []source{
 		{"a broken stream archives nothing", "1", `if streamErr != nil {`, "", "TestIngestRefusesWhatIsNotWhole", ""},
 		{"a known layer has the content of its name", "1", `if file.digest != claimed {`, "", "TestFolderConforms/ingest/other_content_under_the_name_of_a_known_layer", ""},
 		{"what an image names is in the stream", "1", `return nil, fmt.Errorf("%w: %q is missing", ErrIncomplete, name)`, "return &file{}, nil", "TestIngestRefusesWhatIsNotWhole", ""},
-		{"and is what it is called", "1", `if err == nil && file.digest != d {`, "", "TestFolderConforms/ingest", ""},
+		{"and is what it is called", "1", `if err == nil && file.digest != d {`, "", "TestIngestRefusesWhatIsNotWhole", ""},
 	}},
 	{"archive/known.go", "archive", []line{
 		{"a layer that is used again is not collected", "7", `in.a.has(in.ctx, d) && in.a.store.Touch(in.ctx, d.Digest) == nil`, "in.a.has(in.ctx, d)", "TestReusedLayerIsTouched", ""},
