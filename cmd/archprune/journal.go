@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/adrg/xdg"
 	"github.com/urfave/cli/v2"
@@ -43,9 +44,7 @@ func (a *app) journaled(c *cli.Context, s journal.Start, must bool, do func() er
 	folder := journalFolder(c)
 	s.Version, s.Command = version, c.Command.Name
 	s.Host, _ = os.Hostname()
-	for _, arg := range a.args[min(1, len(a.args)):] {
-		s.Arguments = append(s.Arguments, noPassword(arg))
-	}
+	s.Arguments = withoutSecrets(a.args[min(1, len(a.args)):])
 	w, err := journal.Begin(folder, s)
 	switch {
 	case err != nil && must:
@@ -60,6 +59,26 @@ func (a *app) journaled(c *cli.Context, s journal.Start, must bool, do func() er
 		a.warn("%v", ended)
 	}
 	return err
+}
+
+// withoutSecrets are the arguments of a command without passwords in addresses,
+// and without the command of a hook, in which anything may stand.
+func withoutSecrets(args []string) []string {
+	var clean []string
+	hook := false // the next one is a hook's command
+	for _, arg := range args {
+		name, _, joined := strings.Cut(arg, "=")
+		isHook := strings.HasPrefix(arg, "-") && strings.TrimLeft(name, "-") == "hook"
+		switch {
+		case hook:
+			arg = "..."
+		case isHook && joined:
+			arg = name + "=..."
+		}
+		hook = !hook && isHook && !joined
+		clean = append(clean, noPassword(arg))
+	}
+	return clean
 }
 
 // jot notes what became of an image where nothing rests on the note.
