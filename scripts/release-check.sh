@@ -18,7 +18,7 @@ die() {
 build() {
 	local platforms=(linux/amd64)
 	[ -z "$full" ] || platforms=()
-	git clone -q "$PWD" "$work/$1"
+	GIT_CONFIG_GLOBAL=$work/gitconfig git clone -q "$PWD" "$work/$1"
 	"$work/$1/scripts/release.sh" "$work/$1.dist" "${platforms[@]}"
 }
 
@@ -94,6 +94,7 @@ full=${1-}
 [ "$(id -u)" = 0 ] || die "only root can install a package: run it as root"
 work=$(mktemp -d /var/tmp/archprune-release-XXXXXX)
 trap 'rm -rf --one-file-system "$work"' EXIT
+printf '[safe]\n\tdirectory = *\n' >"$work/gitconfig" # a clone is whoever's, and only read
 same
 version=$(cd "$work/one.dist" && ls archprune_*_linux_amd64 | cut -d_ -f2)
 unshare --mount --propagation private scripts/release-check.sh in-namespace "$full" "$work" "$version"

@@ -26,7 +26,7 @@ func TestInAContainer(t *testing.T) {
 	e := enginetest.Shared(t)
 	e.Reset(t)
 	program, file := filepath.Join(t.TempDir(), "archprune"), filepath.Join(t.TempDir(), "image.tar")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "../../cmd/archprune")
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", program, "../../cmd/archprune")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -93,7 +93,7 @@ func layer(program []byte, at time.Time) ([]byte, error) {
 		name string
 		mode int64
 	}{{"etc/", 0o755}, {"etc/archprune/", 0o755}, {"root/", 0o700}, {"tmp/", 0o1777}, {"usr/", 0o755}, {"usr/bin/", 0o755},
-		{"var/", 0o755}, {"var/lib/", 0o755}} {
+		{"var/", 0o755}, {"var/lib/", 0o755}, {"var/log/", 0o755}} {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir.name, Mode: dir.mode, ModTime: at}); err != nil {
 			return nil, err
 		}
