@@ -139,7 +139,7 @@ func TestLeaseIsLost(t *testing.T) {
 				}
 				lose(t, a)
 				if err := a.Renew(t.Context()); !errors.Is(err, archive.ErrLeaseLost) {
-					t.Errorf("Renew = %v, want that the lease is lost", err)
+					t.Fatalf("Renew = %v, want that the lease is lost", err)
 				}
 				<-leased.Done()
 				if cause := context.Cause(leased); !errors.Is(cause, archive.ErrLeaseLost) {
