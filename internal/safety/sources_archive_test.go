@@ -57,6 +57,7 @@ var archiveSources = []source{
 	}},
 	{"archive/folder_durable.go", "archive", []line{
 		{"what another process left is made durable", "1, 5", `if err := l.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestReceiptRestsOnWhatIsDurable", ""},
+		{"an fsync that failed is not made good by the next", "1, 5", `if safe.isLost(path, version) {`, "", "TestReceiptRestsOnWhatIsDurable", ""},
 	}},
 	{"archive/folder_records.go", "archive", []line{
 		{"blobs have their names before a record has", "1, 5", `if err := f.fsys.SyncDir(f.join(blobsDir)); err != nil {`, "if err := error(nil); err != nil {", "TestFolderSurvivesLossOfPower", ""},
