@@ -359,7 +359,7 @@ func Familiar(s string) (string, bool) {
 	if c, ok := named.(reference.Canonical); ok {
 		return reference.FamiliarName(c) + "@" + c.Digest().String(), true
 	}
-	return reference.FamiliarString(reference.TagNameOnly(named)), true
+	return familiarString(reference.TagNameOnly(named)), true
 }
 
 // At returns the records that the archive had at a time, newest first; the

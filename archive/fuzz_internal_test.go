@@ -95,6 +95,7 @@ func FuzzTarballIndex(f *testing.F) {
 	}
 	f.Add(data, uint64(len(body)))
 	f.Add([]byte(`{"blobs":[{"offset":-1,"length":9223372036854775807}]}`), uint64(1)<<63)
+	f.Add([]byte(`{"name":"`+strings.Repeat("x", 10_000)+`"}`), uint64(len(body)))
 	f.Fuzz(func(t *testing.T, index []byte, start uint64) {
 		file := appendTail(body, int64(len(body)), index)
 		if start != uint64(len(body)) {

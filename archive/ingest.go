@@ -179,20 +179,20 @@ func (in *ingest) visit(h *tar.Header, r io.Reader) error {
 		return nil
 	case tar.TypeReg:
 	default:
-		return fmt.Errorf("%w: entry %q of the tar is of the unexpected kind %q", ErrIncomplete, name, h.Typeflag)
+		return fmt.Errorf("%w: entry %.200q of the tar is of the unexpected kind %q", ErrIncomplete, name, h.Typeflag)
 	}
 	if unused(name) {
 		return nil
 	}
 	if in.file(name) != nil {
-		return fmt.Errorf("%w: %q comes twice", ErrIncomplete, name)
+		return fmt.Errorf("%w: %.200q comes twice", ErrIncomplete, name)
 	}
 	if err := in.hold(heldEntry + len(name)); err != nil {
 		return err
 	}
 	file, err := in.read(name, h.Size, newPeeker(r))
 	if err != nil {
-		return fmt.Errorf("reading %q: %w", name, err)
+		return fmt.Errorf("reading %.200q: %w", name, err)
 	}
 	in.add(name, file)
 	return nil
@@ -413,7 +413,7 @@ func (in *ingest) lookup(name string) (*file, error) {
 		}
 		name = target
 	}
-	return nil, fmt.Errorf("%w: %q is missing", ErrIncomplete, name)
+	return nil, fmt.Errorf("%w: %.200q is missing", ErrIncomplete, name)
 }
 
 // has reports whether the stream had a blob of that digest.
@@ -424,7 +424,7 @@ func (in *ingest) has(d digest.Digest) bool {
 // blob finds a file by the digest of its own bytes.
 func (in *ingest) blob(d digest.Digest) (*file, error) {
 	if err := d.Validate(); err != nil {
-		return nil, fmt.Errorf("%w: digest %q: %w", ErrIncomplete, d, err)
+		return nil, fmt.Errorf("%w: digest %.80q: %w", ErrIncomplete, d, err)
 	}
 	file, err := in.lookup(blobName(d))
 	if err == nil && file.digest != d {

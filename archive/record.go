@@ -258,10 +258,10 @@ func (r *Record) validateLayers() error {
 
 func validDescriptor(d ocispec.Descriptor) error {
 	if err := d.Digest.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", d.Digest, err)
+		return fmt.Errorf("digest %.80q: %w", d.Digest, err)
 	}
 	if d.Digest.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("digest %s: only sha256 is known here", d.Digest)
+		return fmt.Errorf("digest %.80s: only sha256 is known here", d.Digest)
 	}
 	if d.Size < 0 {
 		return fmt.Errorf("blob %s: negative size", d.Digest)

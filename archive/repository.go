@@ -61,7 +61,17 @@ func ReferenceOf(repo, tag string) (ref string, ok bool) {
 			return "", false
 		}
 	}
-	return reference.FamiliarString(named), true
+	return familiarString(named), true
+}
+
+// familiarString is the familiar form of a name, unless that reads as another:
+// a name of Docker's hub may begin with what looks like a host.
+func familiarString(named reference.Named) string {
+	familiar := reference.FamiliarString(named)
+	if back, err := reference.ParseNormalizedNamed(familiar); err != nil || back.String() != named.String() {
+		return named.String()
+	}
+	return familiar
 }
 
 // withHost is a repository's name with the host that its first part stands for.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // streamBuffer is large enough that an engine seldom waits for the reader.
@@ -47,7 +48,7 @@ func readSave(body io.Reader, visit func(h *tar.Header, r io.Reader) error) erro
 			return err
 		}
 		if _, err := io.Copy(io.Discard, tr); err != nil {
-			return fmt.Errorf("reading %s: %w", h.Name, err)
+			return fmt.Errorf("reading %.200q: %w", h.Name, err)
 		}
 		last = h.Size
 		if h.Typeflag != tar.TypeReg {
@@ -68,7 +69,7 @@ func sane(h *tar.Header, n int) error {
 	}
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
-			return fmt.Errorf("%w: entry %q of the tar is a sparse file", ErrIncomplete, h.Name)
+			return fmt.Errorf("%w: entry %.200q of the tar is a sparse file", ErrIncomplete, h.Name)
 		}
 	}
 	return nil
@@ -105,7 +106,7 @@ func firstLine(b []byte) string {
 		line = line[:500]
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r

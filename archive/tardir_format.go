@@ -186,18 +186,18 @@ func (x *tarballIndex) validate() error {
 		return fmt.Errorf("%w: tarball of format %d", ErrNewerFormat, x.Format)
 	}
 	if recordName.FindString(x.Name) != x.Name || x.Name == "" {
-		return fmt.Errorf("its index names no record: %q", x.Name)
+		return fmt.Errorf("its index names no record: %.80q", x.Name)
 	}
 	at := int64(0)
 	for _, b := range x.Blobs {
 		if err := b.Digest.Validate(); err != nil || b.Digest.Algorithm() != digest.SHA256 {
-			return fmt.Errorf("its index has digest %q", b.Digest)
+			return fmt.Errorf("its index has digest %.80q", b.Digest)
 		}
 		if b.packed() && b.Frames.Validate() != nil {
-			return fmt.Errorf("its index has digest %q", b.Frames)
+			return fmt.Errorf("its index has digest %.80q", b.Frames)
 		}
 		if b.Size < 0 || b.Offset < at || b.Length < 0 || b.Length > x.start-b.Offset || !b.packed() && b.Length != b.Size {
-			return fmt.Errorf("its index has blob %s where it can't be", b.Digest)
+			return fmt.Errorf("its index has blob %.80s where it can't be", b.Digest)
 		}
 		at = b.end()
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -96,7 +97,7 @@ func (b *remoteBlob) open() error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.s.url(b.repo, "/blobs/"+b.digest.String()), nil)
+	req, err := http.NewRequestWithContext(unbounded(b.ctx), http.MethodGet, b.s.url(b.repo, "/blobs/"+b.digest.String()), nil)
 	if err != nil {
 		return err
 	}
@@ -135,6 +136,7 @@ func (b *remoteBlob) take(resp *http.Response) error {
 
 func (b *remoteBlob) Read(p []byte) (int, error) {
 	for {
+		began := time.Now()
 		n, err := b.read(p)
 		if err == nil || err == io.EOF && b.offset >= b.size || b.ctx.Err() != nil {
 			return n, err
@@ -146,7 +148,7 @@ func (b *remoteBlob) Read(p []byte) (int, error) {
 		if n > 0 {
 			return n, nil
 		}
-		if status(err) != 0 || !passing(err) || !b.trial.pause(b.ctx, 0, nil) {
+		if status(err) != 0 || !passing(err) || !b.trial.pause(b.ctx, time.Since(began), nil) {
 			return 0, cmp.Or(b.ctx.Err(), fmt.Errorf("reading blob %s: %w", b.digest, err))
 		}
 	}

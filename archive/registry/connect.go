@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -64,9 +65,9 @@ func newConn(host string, opts Options) (*conn, error) {
 		ForceAttemptHTTP2:     true,
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 30 * time.Second},
 	}
-	var inner http.RoundTripper = base
+	var inner http.RoundTripper = bounds{base, cmp.Or(opts.Idle, DefaultIdle)}
 	if !plain {
-		inner = onlyTLS{base}
+		inner = onlyTLS{inner}
 	}
 	keychain := opts.Keychain
 	if keychain == nil {

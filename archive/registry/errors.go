@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -58,6 +59,10 @@ func (e *Error) Is(target error) bool {
 
 // broken is a connection that broke while an answer was read.
 func (c *conn) broken(err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return err
+	}
 	return &Error{Registry: c.registry.RegistryStr(), reason: err.Error(), err: err}
 }
 
@@ -97,11 +102,32 @@ func (c *conn) explain(err error) error {
 	return e
 }
 
+const (
+	maxReasons = 8   // that are told of one answer
+	maxReason  = 500 // bytes of each
+)
+
+// told is a registry's reason as part of a line.
+func told(reason string) string {
+	if len(reason) > maxReason {
+		reason = reason[:maxReason] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(reason, "?"))
+}
+
 // answered says what an error answer means.
 func answered(a *transport.Error, registry string) string {
 	parts := []string{fmt.Sprintf("%d %s", a.StatusCode, http.StatusText(a.StatusCode))}
-	for _, d := range a.Errors {
-		parts = append(parts, strings.TrimSuffix(fmt.Sprintf("%s: %s", d.Code, d.Message), ": "))
+	for i, d := range a.Errors {
+		if i == maxReasons {
+			break
+		}
+		parts = append(parts, told(strings.TrimSuffix(fmt.Sprintf("%s: %s", d.Code, d.Message), ": ")))
 	}
 	switch a.StatusCode {
 	case http.StatusUnauthorized:

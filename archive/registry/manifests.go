@@ -129,19 +129,6 @@ func (s *Store) deleteManifest(ctx context.Context, repo name.Repository, d dige
 // deletionAdvice says what to do about a registry that does not delete.
 const deletionAdvice = "let it (Docker's own registry: REGISTRY_STORAGE_DELETE_ENABLED=true), and run its garbage collector afterwards to free the space"
 
-// tags lists the tags of the archive's repository.
-func (s *Store) tags(ctx context.Context) ([]string, error) {
-	opts, err := s.conn.remote(ctx, s.truth(), transport.PullScope)
-	if err != nil {
-		return nil, err
-	}
-	tags, err := remote.List(s.truth(), opts...)
-	if err = s.conn.explain(err); isNotFound(err) {
-		return nil, nil
-	}
-	return tags, err
-}
-
 // maxEmbedded bounds what a descriptor holds in itself, in bytes: a registry
 // takes manifests of 4 MiB.
 const maxEmbedded = 1 << 20

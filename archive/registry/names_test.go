@@ -46,7 +46,7 @@ func TestViewOf(t *testing.T) {
 // FuzzViewOf: no view is the archive's own, and each leads back to one
 // reference.
 func FuzzViewOf(f *testing.F) {
-	for _, ref := range []string{"demo-api:2.3", "a__1/b:x", "[::1]:5/x:y", "X.y:5/z:w", "docker.io/library/archprune:1", "archprune/b:1", "localhost:1/a__x/b:2"} {
+	for _, ref := range []string{"demo-api:2.3", "a__1/b:x", "[::1]:5/x:y", "X.y:5/z:w", "docker.io/library/archprune:1", "archprune/b:1", "localhost:1/a__x/b:2", "docker.io/r.o/l"} {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {

@@ -78,6 +78,9 @@ type Options struct {
 	// Patience bounds how long a registry that was there may be away until
 	// something fails. Zero is [DefaultPatience].
 	Patience time.Duration
+	// Idle bounds how long a registry may send nothing within an answer. Zero
+	// is [DefaultIdle].
+	Idle time.Duration
 }
 
 // Store is an [archive.Storage] in a registry. It is no [archive.Collector]:

@@ -17,8 +17,10 @@ import (
 	"github.com/archprune/archprune/internal/digestio"
 )
 
-// maxDepth bounds indexes within indexes.
-const maxDepth = 8
+const (
+	maxDepth = 8       // of indexes within indexes
+	maxParts = 1 << 12 // manifests of one image
+)
 
 // view is a record under a name that other tools pull it by.
 type view struct {
@@ -199,7 +201,7 @@ func (s *Store) ours(ctx context.Context, d digest.Digest) bool {
 // pushView pushes a record's view with its record beside it. The tag comes
 // last: it never names an image that is not whole.
 func (s *Store) pushView(ctx context.Context, v view) error {
-	m, err := s.pushParts(ctx, v.repo, v.record.View, maxDepth)
+	m, err := s.pushParts(ctx, v.repo, v.record.View, maxDepth, map[digest.Digest]bool{})
 	if err != nil {
 		return err
 	}
@@ -213,12 +215,18 @@ func (s *Store) pushView(ctx context.Context, v view) error {
 	return nil
 }
 
-// pushParts pushes what a manifest or index leads to, and returns the manifest
-// itself.
-func (s *Store) pushParts(ctx context.Context, repo name.Repository, d ocispec.Descriptor, depth int) (manifest, error) {
-	if depth == 0 {
+// pushParts pushes what a manifest or index leads to, but for what was pushed,
+// and returns the manifest itself.
+func (s *Store) pushParts(ctx context.Context, repo name.Repository, d ocispec.Descriptor, depth int, pushed map[digest.Digest]bool) (manifest, error) {
+	switch {
+	case depth == 0:
 		return manifest{}, errors.New("indexes are nested too deeply")
+	case d.Digest.Validate() != nil:
+		return manifest{}, fmt.Errorf("an index names a manifest %.80q", d.Digest)
+	case len(pushed) >= maxParts:
+		return manifest{}, fmt.Errorf("more than %d manifests", maxParts)
 	}
+	pushed[d.Digest] = true
 	data, err := s.readBytes(ctx, s.truth(), d)
 	if err != nil {
 		return manifest{}, damaged(err)
@@ -232,7 +240,10 @@ func (s *Store) pushParts(ctx context.Context, repo name.Repository, d ocispec.D
 		return manifest{}, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	for _, child := range parsed.Manifests {
-		m, err := s.pushParts(ctx, repo, child, depth-1)
+		if pushed[child.Digest] {
+			continue
+		}
+		m, err := s.pushParts(ctx, repo, child, depth-1, pushed)
 		if err == nil {
 			err = s.putManifest(ctx, repo.Digest(child.Digest.String()), m)
 		}
