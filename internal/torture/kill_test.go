@@ -233,18 +233,26 @@ func (k *killer) Unwrap() http.ResponseWriter { return k.ResponseWriter }
 // nothingLost wants each image in the engine, or in the archive and whole.
 func (s *scene) nothingLost() {
 	s.Helper()
-	present := s.present()
-	archived := s.verified()
-	for id, names := range s.images {
+	present := s.present() // before the archive: a removal may be under way
+	for _, wrong := range losses(s.images, s.used, present, s.verified()) {
+		s.Error(wrong)
+	}
+}
+
+// losses are the images that are neither in the engine nor in the archive, and
+// those in use of which the engine lacks a name.
+func losses(images, used, present map[digest.Digest][]string, archived map[digest.Digest]bool) (wrong []string) {
+	for id, names := range images {
 		if _, ok := present[id]; !ok && !archived[id] {
-			s.Errorf("LOST: %s %q is neither in the engine nor in the archive", id, names)
+			wrong = append(wrong, fmt.Sprintf("LOST: %s %q is neither in the engine nor in the archive", id, names))
 		}
 	}
-	for id, names := range s.used {
+	for id, names := range used {
 		if !slices.Equal(present[id], names) {
-			s.Errorf("%s is used as %q and has %q", id, names, present[id])
+			wrong = append(wrong, fmt.Sprintf("%s is used as %q and has %q", id, names, present[id]))
 		}
 	}
+	return wrong
 }
 
 // verified are the images that the archive can give back. All that it has must
