@@ -201,7 +201,7 @@ func (h *host) imported(disturb func(*os.Process), deed string) {
 }
 
 // ended counts a deed. One that fails says that its lease is lost, or was
-// killed.
+// killed, or has done all but index.json.
 func (h *host) ended(deed string, code int, said string) {
 	switch {
 	case code == 0:
@@ -210,6 +210,8 @@ func (h *host) ended(deed string, code int, said string) {
 		h.count(deed + ", whose lease was lost")
 	case code == -1:
 		h.count(deed + ", killed")
+	case strings.Contains(said, "writing index.json: context deadline exceeded"):
+		h.count(deed + ", whose index.json waits for the next run") // one that was stopped has the lock
 	default:
 		h.wrong("%s on %s: exit status %d: %s", deed, h.name, code, said)
 	}
