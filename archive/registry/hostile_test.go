@@ -91,7 +91,9 @@ func TestRegistryThatLies(t *testing.T) {
 		"other content":    {blob, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "something else") }, "sha256:", room},
 		"no content":       {blob, func(http.ResponseWriter, *http.Request) {}, "sha256:", room},
 		"leads elsewhere":  {blob, http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect).ServeHTTP, "sha256:", room},
-		"leads round":      {blob, func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, 307) }, "stopped after 10 redirects", room},
+		"leads round": {blob, func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, req.URL.Path, http.StatusTemporaryRedirect)
+		}, "stopped after 10 redirects", room},
 		"endless pages": {tags, func(w http.ResponseWriter, req *http.Request) {
 			pages++
 			w.Header().Set("Link", fmt.Sprintf(`</v2/rollback/archprune/tags/list?last=%d>; rel="next"`, pages))

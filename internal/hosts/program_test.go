@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +23,11 @@ func build(t *testing.T, term, ahead time.Duration) string {
 	dir := t.TempDir()
 	replace := map[string]string{lease: changed(t, dir, lease, "const leaseTerm = 10 * time.Minute", fmt.Sprintf("const leaseTerm = %d", term))}
 	if ahead > 0 {
-		clock := filepath.Join(runtime.GOROOT(), "src/time/time.go")
+		root, err := exec.Command("go", "env", "GOROOT").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock := filepath.Join(strings.TrimSpace(string(root)), "src/time/time.go")
 		const now = "sec, nsec, mono := runtimeNow()\n\tif mono == 0 {"
 		replace[clock] = changed(t, dir, clock, now, strings.Replace(now, "\n", fmt.Sprintf("\n\tsec += %d\n", int(ahead.Seconds())), 1))
 	}
@@ -65,7 +68,7 @@ const become = `mount --make-rprivate / && mount -t proc proc /proc && echo "$0"
 // run runs archprune on a host. While it runs disturb has its process.
 func (h *host) run(disturb func(*os.Process), args ...string) (code int, said string) {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", become, h.name, h.program}, args...)...)
-	cmd.Env = append(os.Environ(), append(h.eng.Env(), "ARCHPRUNE_ARCHIVE="+h.archive)...)
+	cmd.Env = append(os.Environ(), append(h.eng.Env(), "ARCHPRUNE_ARCHIVE="+h.archive, "ARCHPRUNE_JOURNAL="+filepath.Join(h.files, "journal"))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
 	var errs strings.Builder
 	cmd.Stderr = &errs
