@@ -76,8 +76,21 @@ func (p *Proofs) partsOf(records []*Record) []part {
 }
 
 // Run returns a finding for each record, in their order. Progress, which may be
-// nil, is told the bytes as they are read.
+// nil, is told the bytes as they are read. A record that left the archive
+// meanwhile, and its blobs with it, is not a damaged one: it has no finding.
 func (in *Inspection) Run(ctx context.Context, progress func(int64)) ([]Finding, error) {
+	findings, err := in.run(ctx, progress)
+	return slices.DeleteFunc(findings, func(f Finding) bool { return len(f.Damage) > 0 && in.a.gone(ctx, f.Record) }), err
+}
+
+// gone reports whether the archive has a record no more. A record goes before
+// its blobs do.
+func (a *Archive) gone(ctx context.Context, r *Record) bool {
+	_, _, err := a.store.ReadRecord(ctx, r.name)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (in *Inspection) run(ctx context.Context, progress func(int64)) ([]Finding, error) {
 	_, own := in.a.store.(SelfContained)
 	if !in.sample.All() && !own {
 		return in.blobs(ctx, progress)
