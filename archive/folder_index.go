@@ -58,13 +58,17 @@ func (f *folder) lockIndex(ctx context.Context) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, indexWait)
+	waiting, cancel := context.WithTimeout(ctx, indexWait)
 	defer cancel()
 	lock := flock.New(name, flock.SetFlag(os.O_RDONLY))
-	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return nil, err
+	_, err = lock.TryLockContext(waiting, 20*time.Millisecond)
+	switch {
+	case err == nil || errors.Is(err, errors.ErrUnsupported):
+		return lock, nil
+	case waiting.Err() != nil && ctx.Err() == nil:
+		return nil, fmt.Errorf("another process has held its lock for %s: no image depends on it, and the next run writes it", indexWait)
 	}
-	return lock, nil
+	return nil, err
 }
 
 func (f *folder) writeIndex(c *Catalog) error {

@@ -210,7 +210,7 @@ func (h *host) ended(deed string, code int, said string) {
 		h.count(deed + ", whose lease was lost")
 	case code == -1:
 		h.count(deed + ", killed")
-	case strings.Contains(said, "writing index.json: context deadline exceeded"):
+	case strings.Contains(said, "writing index.json: another process has held its lock"):
 		h.count(deed + ", whose index.json waits for the next run") // one that was stopped has the lock
 	default:
 		h.wrong("%s on %s: exit status %d: %s", deed, h.name, code, said)
