@@ -70,8 +70,11 @@ func (h *host) run(disturb func(*os.Process), args ...string) (code int, said st
 	cmd := exec.Command("/bin/sh", append([]string{"-c", become, h.name, h.program}, args...)...)
 	cmd.Env = append(os.Environ(), append(h.eng.Env(), "ARCHPRUNE_ARCHIVE="+h.archive, "ARCHPRUNE_JOURNAL="+filepath.Join(h.files, "journal"))...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
-	var errs strings.Builder
-	cmd.Stderr = &errs
+	var text strings.Builder
+	cmd.Stderr = &text
+	if args[0] != "export" { // which writes the image
+		cmd.Stdout = &text
+	}
 	if err := cmd.Start(); err != nil {
 		return -1, err.Error()
 	}
@@ -84,5 +87,5 @@ func (h *host) run(disturb func(*os.Process), args ...string) (code int, said st
 	if err != nil && !errors.As(err, &exit) {
 		return -1, err.Error()
 	}
-	return cmd.ProcessState.ExitCode(), strings.TrimSpace(errs.String())
+	return cmd.ProcessState.ExitCode(), strings.TrimSpace(text.String())
 }
