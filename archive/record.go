@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
@@ -171,7 +173,7 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 	}
 	r := &Record{name: name}
 	if err := jsonv2.Unmarshal(data, r); err != nil {
-		return nil, err
+		return nil, printable(err)
 	}
 	if err := r.validate(); err != nil {
 		return nil, err
@@ -180,6 +182,17 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 		return nil, errors.New("its name is that of another image or time")
 	}
 	return r, nil
+}
+
+// printable is an error that may repeat what a file says, in characters that
+// can be shown.
+func printable(err error) error {
+	return errors.New(strings.Map(func(r rune) rune {
+		if strconv.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, err.Error()))
 }
 
 // stamp is the first part of a record's name.
