@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func (s *scene) engineKilledAt(route string, at int, call string, rng *rand.Rand
 	s.Helper()
 	delay := time.Duration(rng.Int64N(int64(20 * time.Millisecond)))
 	var reached atomic.Bool
+	kill := sync.OnceFunc(s.eng.Kill) // nobody kills the engine that is started after it
 	s.wire.watch(func(n int, engine http.Handler, rw http.ResponseWriter, r *http.Request) {
 		switch {
 		case n > at:
@@ -64,17 +66,17 @@ func (s *scene) engineKilledAt(route string, at int, call string, rng *rand.Rand
 		reached.Store(true)
 		switch {
 		case call == "GET images/get":
-			engine.ServeHTTP(&killer{ResponseWriter: rw, moment: midway, kill: s.eng.Kill}, r)
+			engine.ServeHTTP(&killer{ResponseWriter: rw, moment: midway, kill: kill}, r)
 		default:
 			go func() {
 				time.Sleep(delay)
-				s.eng.Kill()
+				kill()
 			}()
 			engine.ServeHTTP(rw, r)
 		}
 	})
 	ran := Run(s, s.command(pruning(route)...))
-	s.eng.Kill() // if it was not, the run having ended before
+	kill() // if it was not, the run having ended before
 	s.eng.Revive(s)
 	switch {
 	case ran.Code == 0 && (!reached.Load() || s.state() == removed): // with fewer calls, or all was done by then
