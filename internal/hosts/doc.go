@@ -9,6 +9,9 @@
 // hours; that, and a clock that is ahead, is built into the program under test
 // by a changed copy of the source (go build -overlay).
 //
-//	go test ./internal/hosts     a few seconds, on the local file system
-//	make hosts                   ext4, XFS and sshfs, minutes each, and one clock ten minutes ahead
+//	make hosts
+//
+// runs them on the local file system for seconds, and on ext4, XFS and sshfs for
+// minutes each, one clock being ten minutes ahead. What they get done in the
+// seconds of a lease depends on the machine, so no other test runs them.
 package hosts
