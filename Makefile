@@ -78,6 +78,11 @@ safety: ## Take each line away that images rest on: its test must fail (root; se
 	scripts/engine.sh trixie
 	go test -tags safety -count=1 -v -timeout 120m ./internal/safety
 
+.PHONY: pages
+pages: ## Run every command in README.md and doc/ (root).
+	scripts/engine.sh host
+	go test -tags pages -count=1 -timeout 20m ./internal/pages
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (60s), one after another.
 	@set -e; for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

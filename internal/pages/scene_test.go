@@ -1,8 +1,11 @@
+//go:build pages
+
 package pages
 
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,6 +46,13 @@ func newScene(t *testing.T, bin string) *scene {
 	s.env = append(os.Environ(), e.Env()...)
 	s.env = append(s.env, "HOME="+s.dir+"/home", "PATH="+bin+":"+os.Getenv("PATH"), "SSL_CERT_FILE="+s.registry.CA,
 		"ARCHPRUNE_ARCHIVE=", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "REPO="+repo)
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // else a page that builds begins with nothing
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.env = append(s.env, name+"="+strings.TrimSpace(string(value)))
+	}
 	return s
 }
 
