@@ -170,10 +170,34 @@ func TestRemoveReportsFailureOfWhatStays(t *testing.T) {
 		}
 		return 0
 	}
-	if _, err := w.Remove(t.Context(), img); err == nil || errors.Is(err, engine.ErrLateUse) {
+	if _, err := w.Remove(t.Context(), img); err == nil || !strings.Contains(err.Error(), "made up by the test") {
 		t.Errorf("Remove = %v, want the engine's error", err)
 	}
 	wantNames(t, c, id, "a:1", "b:1")
+}
+
+// An engine goes on with a removal whose caller has left.
+func TestInterruptedRemovalIsWaitedFor(t *testing.T) {
+	e, c := setup(t)
+	w := tap(t, e)
+	id := e.Load(t, sample("x", "a:1"))[0]
+	img := inspect(t, c, id.String())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.before = func(r *http.Request) int {
+		if r.Method == http.MethodDelete {
+			cancel()
+			select {
+			case <-r.Context().Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		return 0
+	}
+	if removed, err := w.Remove(ctx, img); err != nil || !slices.Contains(removed.Deleted, id.String()) {
+		t.Errorf("Remove = %+v, %v, want that it was removed", removed, err)
+	}
+	wantGone(t, e, id.String())
 }
 
 func TestOutlast(t *testing.T) {

@@ -27,7 +27,7 @@ var pruneSources = []source{
 	{"prune/prune.go", "prune", []line{
 		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\tr.became(img.ID)", "if false {\n\t\tr.became(img.ID)", "TestArchiveOnlyRemovesNothing", ""},
 		{"nor what was to be removed without an archive", "3", "if r.opts.ArchiveOnly {\n\t\treturn nil", "if false {\n\t\treturn nil", "TestArchiveOnlyRemovesNothing", ""},
-		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestFailingArchive", ""},
+		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestArchiveOnlyIsProven", ""},
 	}},
 	{"prune/export.go", "prune", []line{
 		{"an image that the engine lacks in part is not archived", "4", `case img.Incomplete() || len(img.DiffIDs) == 0 && r.info.Store == engine.Containerd:`, "", "TestExportable", ""},
@@ -59,7 +59,7 @@ var engineSources = []source{
 		{"a container that came late is noticed", "3, 5", "if use := usage(containers, img); use != \"\" {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrLateUse, use)", "if use := usage(containers, img); false {\n\t\treturn fmt.Errorf(\"%w: %s\", engine.ErrLateUse, use)", "TestRemoveNoticesLateUse", ""},
 		{"where the answer is lost, what is there counts", "4", `if _, gone := c.api.ImageInspect(ctx, img.ID.String()); !errors.Is(c.translate(gone), engine.ErrNotFound) {`, "", "TestRemoveReportsFailureOfWhatStays", ""},
 		{"an interrupt keeps from the call", "5", `if err := ctx.Err(); err != nil {`, "", "TestInterruptedDeleteIsNotMade", ""},
-		{"a call that was made is waited for", "5", `outlast(ctx, restoreTime)`, "context.WithCancel(ctx)", "TestRemoveNoticesLateUseWhateverHappens", ""},
+		{"a call that was made is waited for", "5", `outlast(ctx, restoreTime)`, "context.WithCancel(ctx)", "TestInterruptedRemovalIsWaitedFor", ""},
 		{"the engine removes no parents by itself", "3", `list, err := c.api.ImageRemove(`, "opts.PruneChildren = true\n\tlist, err := c.api.ImageRemove(", "TestRemove", ""},
 	}},
 	{"engine/docker/containers.go", "engine/docker", []line{
