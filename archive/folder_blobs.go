@@ -48,7 +48,11 @@ func (f *folder) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, erro
 	if errors.Is(err, durable.ErrNotFile) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, withoutPath(err))
 	}
-	return file, err
+	if err != nil {
+		return nil, err
+	}
+	durable.ReadAhead(file)
+	return file, nil
 }
 
 // withoutPath is what the operating system said.

@@ -118,3 +118,9 @@ func (s *steadyFile) Sync() error {
 	}
 	return s.File.Sync()
 }
+
+// ReadAhead tells the system that the file will be read from its beginning to
+// its end, so that a disk is kept busy.
+func ReadAhead(f *os.File) {
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
+}
