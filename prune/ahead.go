@@ -62,12 +62,13 @@ func (a *ahead) close() {
 	}
 }
 
-// askAhead begins with the saves of batches. Only an engine that stages one
-// image at a time is asked ahead, and only where its disk has the room.
+// askAhead begins with the saves of batches. An engine is asked ahead where it
+// stages one image at a time, or many small ones, and its disk has the room.
 func (r *run) askAhead(ctx context.Context, batches [][]engine.Image) (a *ahead, end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	a = &ahead{batches: batches, save: func(batch []engine.Image) (io.ReadCloser, error) { return r.askSave(ctx, batch) }}
-	if saveLeaks(r.info) && r.opts.Staging > 0 {
+	small := r.info.Store == engine.Classic && largest(batches) <= smallBatchBytes
+	if r.opts.Staging > 0 && (saveLeaks(r.info) || small) {
 		a.depth = min(savesAhead, int(stageable(r.opts.Staging)/largest(batches))-1)
 		a.depth = max(a.depth, 0)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -76,22 +77,27 @@ func TestAskAheadNeedsRoom(t *testing.T) {
 	gigabyte := int64(1 << 30)
 	sizes := map[string]int64{"a": 1024, "b": 512, "c": 1024}
 	batches := [][]engine.Image{{megabytes(sizes, "a")}, {megabytes(sizes, "b")}, {megabytes(sizes, "c")}}
+	small := slices.Repeat([][]engine.Image{{sized("a"), sized("b")}}, 3)
 	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5"}
+	old := engine.Info{Store: engine.Classic, Version: "20.10.24"}
 	for name, tt := range map[string]struct {
 		info    engine.Info
+		batches [][]engine.Image
 		staging int64
 		want    int
 	}{
-		"room for all":           {leaky, 100 * gigabyte, savesAhead},
-		"room for two":           {leaky, 2*gigabyte + gigabyte/2, 1},
-		"room for one":           {leaky, gigabyte + gigabyte/2, 0},
-		"no room":                {leaky, 1, 0},
-		"unknown room":           {leaky, 0, 0},
-		"several images at once": {engine.Info{Store: engine.Classic, Version: "20.10.24"}, 100 * gigabyte, 0},
-		"an engine that streams": {engine.Info{Store: engine.Containerd, Version: "26.1.5"}, 100 * gigabyte, 0},
+		"room for all":           {leaky, batches, 100 * gigabyte, savesAhead},
+		"room for two":           {leaky, batches, 2*gigabyte + gigabyte/2, 1},
+		"room for one":           {leaky, batches, gigabyte + gigabyte/2, 0},
+		"no room":                {leaky, batches, 1, 0},
+		"unknown room":           {leaky, batches, 0, 0},
+		"several images at once": {old, batches, 100 * gigabyte, 0},
+		"several small ones":     {old, small, gigabyte, savesAhead},
+		"for which is no room":   {old, small, 0, 0},
+		"an engine that streams": {engine.Info{Store: engine.Containerd, Version: "26.1.5"}, small, 100 * gigabyte, 0},
 	} {
 		r := &run{info: tt.info, opts: Options{Staging: tt.staging}}
-		a, end := r.askAhead(context.Background(), batches)
+		a, end := r.askAhead(context.Background(), tt.batches)
 		if a.depth != tt.want {
 			t.Errorf("%s: %d saves ahead, want %d", name, a.depth, tt.want)
 		}

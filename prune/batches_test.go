@@ -37,25 +37,28 @@ func TestBatches(t *testing.T) {
 	leaky := engine.Info{Store: engine.Classic, Version: "26.1.5"}
 	streams := engine.Info{Store: engine.Containerd, Version: "26.1.5"}
 	a, b, c := sized("base", "a"), sized("base", "b"), sized("base", "c")
+	large := engine.Image{DiffIDs: layers("large"), LayerSizes: []int64{smallBatchBytes + 1}}
 	for name, tt := range map[string]struct {
 		info    engine.Info
 		images  []engine.Image
 		staging int64
 		want    []int // images in each batch
 	}{
-		"no images":                      {old, nil, 1000, nil},
-		"all fit":                        {old, []engine.Image{a, b, c}, 1000, []int{3}},
-		"a tenth stays free":             {old, []engine.Image{a, b, c}, 400, []int{2, 1}},
-		"shared layers count once":       {old, []engine.Image{a, b, c}, 450, []int{3}},
-		"but again in the next batch":    {old, []engine.Image{a, b, c, a, b}, 340, []int{2, 2, 1}},
-		"none fits":                      {old, []engine.Image{a, b, c}, 1, []int{1, 1, 1}},
-		"unknown room":                   {old, []engine.Image{a, b, c}, 0, []int{3}},
-		"unknown layers count in full":   {old, []engine.Image{unsized(a), unsized(b), unsized(c)}, 500, []int{2, 1}},
-		"a save that leaks":              {leaky, []engine.Image{a, b, c}, 1000, []int{1, 1, 1}},
-		"unknown version might leak":     {engine.Info{Store: engine.Classic, Version: "dev"}, []engine.Image{a, b}, 1000, []int{1, 1}},
-		"containerd stages nothing":      {streams, []engine.Image{a, b, c}, 1, []int{3}},
-		"no batch is larger than 512":    {streams, slices.Repeat([]engine.Image{a}, 1026), 0, []int{512, 512, 2}},
-		"nor on a classic store with it": {old, slices.Repeat([]engine.Image{a}, 513), 1 << 30, []int{512, 1}},
+		"no images":                     {old, nil, 1000, nil},
+		"all fit":                       {old, []engine.Image{a, b, c}, 1000, []int{3}},
+		"a tenth stays free":            {old, []engine.Image{a, b, c}, 400, []int{2, 1}},
+		"shared layers count once":      {old, []engine.Image{a, b, c}, 450, []int{3}},
+		"but again in the next batch":   {old, []engine.Image{a, b, c, a, b}, 340, []int{2, 2, 1}},
+		"none fits":                     {old, []engine.Image{a, b, c}, 1, []int{1, 1, 1}},
+		"unknown room":                  {old, []engine.Image{a, b, c}, 0, []int{3}},
+		"unknown layers count in full":  {old, []engine.Image{unsized(a), unsized(b), unsized(c)}, 500, []int{2, 1}},
+		"a save that leaks":             {leaky, []engine.Image{a, b, c}, 1000, []int{1, 1, 1}},
+		"unknown version might leak":    {engine.Info{Store: engine.Classic, Version: "dev"}, []engine.Image{a, b}, 1000, []int{1, 1}},
+		"containerd stages nothing":     {streams, []engine.Image{a, b, c}, 1, []int{3}},
+		"no batch is larger than 512":   {streams, slices.Repeat([]engine.Image{a}, 1026), 0, []int{512, 512, 2}},
+		"nor on a classic store":        {old, slices.Repeat([]engine.Image{large}, 513), 1 << 30, []int{512, 1}},
+		"many small ones come in parts": {old, slices.Repeat([]engine.Image{a}, 160), 1 << 30, []int{75, 75, 10}},
+		"if the room for more is known": {old, slices.Repeat([]engine.Image{a}, 160), 0, []int{160}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int

@@ -16,6 +16,14 @@ import (
 // little.
 const maxBatch = 512
 
+// Many images of few bytes cost an engine more by their number than by their
+// layers: it makes so many of them ready while so many others are read, as long
+// as what it stages again for that is little.
+const (
+	smallBatch      = 75
+	smallBatchBytes = 16 << 20
+)
+
 // errRepeatedLayer is why an image can't be saved without harm.
 var errRepeatedLayer = errors.New("it has the same layer twice, so it can only be pushed: a save of it would leak disk space on this engine (25 or later with a graph driver)")
 
@@ -33,8 +41,10 @@ func batches(info engine.Info, images []engine.Image, staging int64) [][]engine.
 	var bytes int64
 	for _, img := range images {
 		more := unstaged(img, layers)
-		full := len(batch) == limit ||
-			info.Store == engine.Classic && staging > 0 && bytes+more > stageable(staging)
+		full := len(batch) == limit
+		if info.Store == engine.Classic && staging > 0 {
+			full = full || bytes+more > stageable(staging) || len(batch) == smallBatch && bytes <= smallBatchBytes
+		}
 		if len(batch) > 0 && full {
 			all = append(all, batch)
 			batch, bytes = nil, 0
