@@ -154,6 +154,9 @@ func (c *Client) removeNames(ctx context.Context, t traits, img engine.Image) (e
 		} else {
 			removed, err = c.delete(ctx, complete(name)+"@"+img.ID.String(), image.RemoveOptions{})
 		}
+		if errors.Is(err, engine.ErrNotFound) && slices.Contains(all.Deleted, img.ID.String()) {
+			continue // somebody has taken this name, and with the one before the image went
+		}
 		if err != nil {
 			return engine.Removed{}, errors.Join(err, c.giveBack(ctx, img))
 		}

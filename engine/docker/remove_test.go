@@ -248,9 +248,10 @@ func TestRemoveSparesImageThatTookTheName(t *testing.T) {
 				}
 				if i == len(names)-1 {
 					// The last name goes with the ID, so its move is not noticed.
-					if err != nil && !errors.Is(err, engine.ErrNotFound) {
+					if err != nil {
 						t.Errorf("Remove = %v", err)
 					}
+					wantGone(t, e, ids[0].String())
 					return
 				}
 				if !errors.Is(err, engine.ErrNotFound) {
@@ -260,6 +261,24 @@ func TestRemoveSparesImageThatTookTheName(t *testing.T) {
 			})
 		}
 	}
+}
+
+// All names but the first move away in the moment of the removal: on a
+// containerd store the image goes with that one.
+func TestRemoveOfTheNameThatIsLeft(t *testing.T) {
+	e, c := setup(t)
+	w := tap(t, e)
+	ids := e.Load(t, sample("x", "a:1", "b:1", "c:1"), sample("y"))
+	w.atRemoval(1, func() {
+		e.Tag(t, ids[1].String(), "b:1")
+		e.Tag(t, ids[1].String(), "c:1")
+	})
+	removed, err := w.Remove(t.Context(), inspect(t, c, ids[0].String()))
+	if err != nil || !slices.Contains(removed.Deleted, ids[0].String()) {
+		t.Errorf("Remove = %+v, %v, want that it is gone", removed, err)
+	}
+	wantGone(t, e, ids[0].String())
+	wantNames(t, c, ids[1], "b:1", "c:1")
 }
 
 func TestRemoveGivesNamesBackWhenInterrupted(t *testing.T) {
