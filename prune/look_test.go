@@ -73,6 +73,23 @@ func TestUnused(t *testing.T) {
 	}
 }
 
+func TestMounted(t *testing.T) {
+	img := planned()
+	for name, tt := range map[string]struct {
+		mount engine.ImageMount
+		want  bool
+	}{
+		"by ID":                              {engine.ImageMount{Name: img.ID.String()}, true},
+		"by its name, which is gone":         {engine.ImageMount{Name: img.References[0]}, true},
+		"by its name, which is another's":    {engine.ImageMount{Name: img.References[0], ImageID: digest.FromString("other")}, false},
+		"by another name, which is gone too": {engine.ImageMount{Name: "other:1"}, false},
+	} {
+		if got := mounted(engine.Container{Mounts: []engine.ImageMount{tt.mount}}, img); got != tt.want {
+			t.Errorf("%s: mounted = %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
 // willing is an engine that has nothing against a removal.
 type willing struct{ Engine }
 

@@ -109,6 +109,22 @@ func TestImageRemovedBySomebodyElse(t *testing.T) {
 	}
 }
 
+// A removal is refused, and before that is looked into somebody else removes the
+// image.
+func TestRefusedAndGone(t *testing.T) {
+	for _, refusal := range []error{engine.ErrConflict, engine.ErrNotFound, engine.ErrUnsafe} {
+		b := setup(t)
+		b.Load(t, sample("x", "demo-api:1"))
+		h := &hooked{Client: b.client}
+		h.remove = func(_ context.Context, img engine.Image) (engine.Removed, error) {
+			b.removeImage(t, img.ID)
+			return engine.Removed{}, refusal
+		}
+		report := b.runOn(t, h, b.folder, b.plan(t, selector.Policy{}), prune.Options{})
+		wantOutcome(t, report, "demo-api:1", prune.Vanished)
+	}
+}
+
 // An engine pulls a further platform of an image that was archived without it.
 func TestImageWithMorePlatformsStays(t *testing.T) {
 	b := setup(t)
@@ -208,6 +224,60 @@ func TestLateUseIsUndone(t *testing.T) {
 	if list, err := b.client.Containers(t.Context()); err != nil || len(list) != 1 || list[0].ImageID != id {
 		t.Errorf("containers = %+v, %v, want one of %s", list, err, id)
 	}
+}
+
+// A container that was being made when its image went shows later than the look
+// after the removal.
+func TestContainerThatShowsLater(t *testing.T) {
+	for want, policy := range map[prune.Outcome]selector.Policy{prune.Stayed: {}, prune.Lost: {KeepNothing: true}} {
+		b := setup(t)
+		id := b.Load(t, sample("x", "demo-api:1"))[0]
+		h := &hooked{Client: b.client}
+		h.remove = func(_ context.Context, img engine.Image) (engine.Removed, error) {
+			b.createContainer(t, img.ID)
+			b.removeImage(t, img.ID)
+			return engine.Removed{Untagged: img.References, Deleted: []string{img.ID.String()}}, nil
+		}
+		undo := func(ctx context.Context, r *archive.Record, names []string) error {
+			_, err := restore.Run(ctx, b.client, b.folder, r, restore.Options{Names: names, FreeOnly: true})
+			return err
+		}
+		d := &diary{Client: b.client}
+		report, err := prune.Run(t.Context(), h, b.folder, b.plan(t, policy), prune.Options{Undo: undo, Journal: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := wantOutcome(t, report, "demo-api:1", want)
+		if !report.Partial() || !errors.Is(res.Err, engine.ErrLateUse) || len(res.Removed.Deleted) > 0 {
+			t.Errorf("result = %+v, want %v", res, engine.ErrLateUse)
+		}
+		if last := d.lines[len(d.lines)-1]; last != string(want)+" demo-api:1" {
+			t.Errorf("the journal ends with %q", last)
+		}
+		if want == prune.Stayed {
+			b.wantNames(t, id, "demo-api:1")
+		}
+	}
+}
+
+// Where somebody has brought the image back nothing is left to do.
+func TestContainerOfImageThatCameBack(t *testing.T) {
+	b := setup(t)
+	x := sample("x", "demo-api:1")
+	b.Load(t, x)
+	h := &hooked{Client: b.client}
+	h.remove = func(ctx context.Context, img engine.Image) (engine.Removed, error) {
+		removed, err := b.client.Remove(ctx, img)
+		b.Load(t, x)
+		b.createContainer(t, img.ID)
+		return removed, err
+	}
+	undo := func(context.Context, *archive.Record, []string) error { return errMadeUp }
+	report, err := prune.Run(t.Context(), h, b.folder, b.plan(t, selector.Policy{}), prune.Options{Undo: undo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
 }
 
 func TestLateUseThatCantBeUndone(t *testing.T) {

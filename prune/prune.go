@@ -154,6 +154,7 @@ func Run(ctx context.Context, eng Engine, arch Archive, plan selector.Plan, opts
 	}
 	err := r.carryOut(ctx, plan)
 	r.closePusher(ctx)
+	r.lookAgain(ctx)
 	if opts.Way == ByPush && opts.OpenPush == nil && len(plan.With(selector.Archive)) > 0 {
 		r.note("the engine is not on this host, so it can't push to this process: images are saved")
 	}
@@ -208,6 +209,7 @@ type run struct {
 	children map[digest.Digest]int  // of these, those that were built on an image
 	again    map[digest.Digest]bool // images that were exported again
 	waiting  []removal              // proven, but a build child is still there
+	removed  []removal              // gone from the engine since
 	added    int64
 
 	routing       Routing

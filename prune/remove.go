@@ -77,11 +77,12 @@ func (r *run) remove(ctx context.Context, m removal) {
 		r.undo(ctx, m, removed, err)
 		return
 	}
-	if errors.Is(err, engine.ErrNotFound) || err != nil && !r.gone(ctx, img) {
+	if refused(err) || err != nil && !r.gone(ctx, img) {
 		r.stayOrVanish(ctx, img, err)
 		return
 	}
 	r.left(img.ID)
+	r.removed = append(r.removed, m)
 	res := r.results[img.ID]
 	res.Removed, res.Outcome = removed, Removed
 	if m.decision.Action == selector.Archive {
@@ -89,9 +90,14 @@ func (r *run) remove(ctx context.Context, m removal) {
 	}
 }
 
+// refused reports whether an error says that nothing was removed.
+func refused(err error) bool {
+	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, engine.ErrUnsafe)
+}
+
 // stayOrVanish notes that an image was not removed, or by somebody else.
 func (r *run) stayOrVanish(ctx context.Context, img engine.Image, err error) {
-	if errors.Is(err, engine.ErrNotFound) && r.gone(ctx, img) {
+	if refused(err) && r.gone(ctx, img) {
 		r.vanished(img.ID)
 		return
 	}

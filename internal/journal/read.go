@@ -28,7 +28,7 @@ type Run struct {
 	Name    string // when it began and its ID: 20261101T120000.000Z-1f2e3d4c5b6a
 	Started time.Time
 	Start   Start
-	Events  []Event // one for each image, in order
+	Events  []Event // one for each image, in order; a second where it was given back later
 	End     *End    // nil where the run is at work, or was broken off
 	Ended   time.Time
 	AtWork  bool
