@@ -3,6 +3,7 @@ package archive_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,5 +120,16 @@ func TestIngestRefusesWhatIsNotWhole(t *testing.T) {
 			}
 			checkNoTemporaryFiles(t, f)
 		})
+	}
+}
+
+// TestWhatIsMissingIsTold: the stream ends well, but lacks what its manifest
+// names.
+func TestWhatIsMissingIsTold(t *testing.T) {
+	img := newTestImage(t, "demo-api:1", layerTar(t, "base"), layerTar(t, "one"))
+	stream := withoutEntry(t, classicSave(t, img), img.DiffIDs[1].Encoded())
+	_, err := ingestOne(newFolder(t), stream, classicInfo, img.Image)
+	if !errors.Is(err, archive.ErrIncomplete) || !strings.Contains(err.Error(), "is missing") {
+		t.Errorf("Ingest = %v, want what is missing", err)
 	}
 }

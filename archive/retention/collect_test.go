@@ -242,3 +242,24 @@ func TestCollectInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// What was written, needed or forgotten since somebody is at work may be theirs.
+func TestCollectBesideOthers(t *testing.T) {
+	s := Stock{
+		Forgotten: []Forgotten{{Name: "before", At: ago(3 * day), Blobs: digests("a1")}, {Name: "since", At: ago(day), Blobs: digests("a2")}},
+		Blobs:     []Blob{blob("a1", 9*day), blob("a2", 9*day), blob("b1", 3*day), blob("b2", 2*day), blob("b3", day)},
+	}
+	for _, alone := range []bool{false, true} {
+		c, err := Collect(s, Terms{Now: now, Alone: alone, MinAge: time.Hour, Busy: ago(2 * day)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var gone []digest.Digest
+		for _, b := range c.Delete {
+			gone = append(gone, b.Digest)
+		}
+		if !slices.Equal(c.Purge, []string{"before"}) || !slices.Equal(gone, digests("a1", "b1")) || len(c.Young) != 2 {
+			t.Errorf("alone=%v: Collect() = %+v, want \"before\", a1 and b1 gone, b2 and b3 young", alone, c)
+		}
+	}
+}

@@ -166,7 +166,8 @@ func TestUntag(t *testing.T) {
 			t.Errorf("Untag of %s = %v, want a conflict", what, err)
 		}
 	}
-	conflict("another image's tag", "y:1", ids[0])
+	conflict("another image's last tag", "y:1", ids[0])
+	conflict("another image's tag", "x:1", ids[1])
 	conflict("the last tag", "y:1", ids[1])
 	e.Tag(t, ids[2].String(), "tmp:1")
 	conflict("an untagged image's only tag", "tmp:1", ids[2])

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,7 @@ import (
 func TestEveryLineIsMissed(t *testing.T) {
 	for _, s := range sources {
 		t.Run(strings.ReplaceAll(s.file, "/", "."), func(t *testing.T) {
+			pass(t, s)
 			for _, l := range s.lines {
 				t.Run(l.does, func(t *testing.T) { missed(t, s, l) })
 			}
@@ -24,11 +26,32 @@ func TestEveryLineIsMissed(t *testing.T) {
 	}
 }
 
-func missed(t *testing.T, s source, l line) {
-	if out, err := test(l, s.pkg); err != nil {
-		t.Fatalf("%s fails as it is: %v\n%s", l.test, err, out)
+// pass runs the tests of a file's lines with all these lines there.
+func pass(t *testing.T, s source) {
+	t.Helper()
+	together := map[string][]string{} // by engine
+	for _, l := range s.lines {
+		if strings.Contains(l.test, "/") {
+			mustPass(t, s, l.test, l.engine)
+		} else {
+			together[l.engine] = append(together[l.engine], l.test)
+		}
 	}
-	out, err := test(l, s.pkg, "-count=1", "-overlay", overlay(t, s, l))
+	for engine, tests := range together {
+		slices.Sort(tests)
+		mustPass(t, s, "("+strings.Join(slices.Compact(tests), "|")+")", engine)
+	}
+}
+
+func mustPass(t *testing.T, s source, tests, engine string) {
+	t.Helper()
+	if out, err := test(s.pkg, tests, engine); err != nil {
+		t.Fatalf("%s fails as it is: %v\n%s", tests, err, out)
+	}
+}
+
+func missed(t *testing.T, s source, l line) {
+	out, err := test(s.pkg, l.test, l.engine, "-count=1", "-overlay", overlay(t, s, l))
 	name, _, _ := strings.Cut(l.test, "/")
 	if err == nil {
 		t.Fatalf("%s passes without the line", l.test)
@@ -60,12 +83,12 @@ func overlay(t *testing.T, s source, l line) string {
 	return list
 }
 
-// test runs the line's test.
-func test(l line, pkg string, args ...string) (output string, err error) {
-	args = append([]string{"test", "-vet=off", "-timeout=4m", "-run", "^" + strings.ReplaceAll(l.test, "/", "$/^") + "$"}, args...)
+// test runs tests of a package, named as go test -run takes them, on an engine.
+func test(pkg, tests, engine string, args ...string) (output string, err error) {
+	args = append([]string{"test", "-vet=off", "-timeout=8m", "-run", "^" + strings.ReplaceAll(tests, "/", "$/^") + "$"}, args...)
 	cmd := exec.Command("go", append(args, "./"+pkg)...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "ARCHPRUNE_TEST_ENGINE="+cmp.Or(l.engine, "host"))
+	cmd.Env = append(os.Environ(), "ARCHPRUNE_TEST_ENGINE="+cmp.Or(engine, "host"))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -28,6 +28,7 @@ var pruneSources = []source{
 		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\tr.became(img.ID)", "if false {\n\t\tr.became(img.ID)", "TestArchiveOnlyRemovesNothing", ""},
 		{"nor what was to be removed without an archive", "3", "if r.opts.ArchiveOnly {\n\t\treturn nil", "if false {\n\t\treturn nil", "TestArchiveOnlyRemovesNothing", ""},
 		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestArchiveOnlyIsProven", ""},
+		{"a container that shows later is noticed at the end", "3, 5", `r.lookAgain(ctx)`, "_ = r.removed", "TestContainerThatShowsLater", ""},
 	}},
 	{"prune/export.go", "prune", []line{
 		{"an image that the engine lacks in part is not archived", "4", `case img.Incomplete() || len(img.DiffIDs) == 0 && r.info.Store == engine.Containerd:`, "", "TestExportable", ""},
