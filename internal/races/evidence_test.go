@@ -5,6 +5,7 @@ package races
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,7 +77,62 @@ func (e evidence) done(kind string) int {
 	return n
 }
 
-// summary is one line of counts.
+// count is how often reports have that outcome.
+func (e evidence) count(outcome string) int {
+	n := 0
+	for _, r := range e.runs {
+		for _, img := range r.images {
+			if img.Outcome == outcome {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// routes are how many images were archived by push, and how many by save.
+func (e evidence) routes() (push, save int) {
+	for _, r := range e.runs {
+		push += r.report.Routes.Push
+		save += r.report.Routes.Save
+	}
+	return push, save
+}
+
+// idle is what did not happen, but must for the rest to show anything.
+func (e evidence) idle() []string {
+	var idle []string
+	for kind := range kinds {
+		if e.done(kind) == 0 {
+			idle = append(idle, "the others did no "+kind)
+		}
+	}
+	push, save := e.routes()
+	for what, n := range map[string]int{"removed": e.count("removed"), "archived and removed": e.count("archived+removed"), "archived by push": push, "archived by save": save} {
+		if n == 0 {
+			idle = append(idle, "no image was "+what)
+		}
+	}
+	return idle
+}
+
+var particular = regexp.MustCompile(`(sha256:)?[0-9a-f]{12,}|[^\s"]*(keep|drop|safe|used)-[^\s"]*`)
+
+// stayed is why images stayed that were to go, with how often.
+func (e evidence) stayed() map[string]int {
+	reasons := map[string]int{}
+	for _, r := range e.runs {
+		for _, img := range r.images {
+			if img.Outcome == "stayed" {
+				why := particular.ReplaceAllString(img.Error, "X")
+				reasons[why[:min(len(why), 160)]]++
+			}
+		}
+	}
+	return reasons
+}
+
+// summary is what happened, in figures.
 func (s *scene) summary(e evidence) string {
 	var did []string
 	total := 0
@@ -84,20 +140,24 @@ func (s *scene) summary(e evidence) string {
 		n := e.done(kind)
 		did, total = append(did, fmt.Sprintf("%s %d", kind, n)), total+n
 	}
-	outcomes, routes := map[string]int{}, [2]int{}
-	for _, r := range e.runs {
-		for _, img := range r.images {
-			outcomes[img.Outcome]++
-		}
-		routes[0] += r.report.Routes.Push
-		routes[1] += r.report.Routes.Save
-	}
 	fates := map[fate]int{}
 	for _, m := range e.removals() {
 		fates[e.fate(m)]++
 	}
-	return fmt.Sprintf("%s (%s, %s), seed %d: the others did %d operations (%s), %d were refused; "+
-		"archprune ran %d times and archived %d images by push and %d by save; the engine removed %v for it; outcomes %v; deletions told by the engine %d; wrong %d",
-		s.eng.Kind, s.eng.Version, s.eng.Store, s.seed, total, strings.Join(did, ", "), len(e.ops)-total,
-		len(e.runs), routes[0], routes[1], fates, outcomes, len(e.deletions()), len(e.wrongs()))
+	push, save := e.routes()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s, %s), seed %d\n", s.eng.Kind, s.eng.Version, s.eng.Store, s.seed)
+	fmt.Fprintf(&b, "the others did %d operations: %s; %d more were refused, or had nothing to do it with\n", total, strings.Join(did, ", "), len(e.ops)-total)
+	fmt.Fprintf(&b, "archprune ran %d times, archived %d images by push and %d by save, and removed %d with an archive and %d without\n",
+		len(e.runs), push, save, e.count("archived+removed"), e.count("removed"))
+	fmt.Fprintf(&b, "came into use in the moment of their removal: %d given back, %d lost that were to go without an archive; brought back by others %d; placeholders removed %d\n",
+		fates[givenBack], fates[lost], fates[backAgain], fates[ownFate])
+	fmt.Fprintf(&b, "wrong removals: %d of %d; deletions that the engine told of: %d; all that is wrong: %d\n",
+		len(e.wrongRemovals())+len(e.collateral()), len(e.removals()), len(e.deletions()), len(e.wrongs()))
+	reasons := e.stayed()
+	fmt.Fprintf(&b, "%d images stayed that were to go:", e.count("stayed"))
+	for _, why := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Fprintf(&b, "\n%6d  %s", reasons[why], why)
+	}
+	return b.String()
 }

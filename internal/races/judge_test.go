@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -17,7 +18,7 @@ import (
 
 // wrongs is all that must not be.
 func (e evidence) wrongs() []string {
-	return slices.Concat(e.failedRuns(), e.looseRequests(), e.wrongRemovals(), e.unexplained(), e.unreported(), e.missing())
+	return slices.Concat(e.failedRuns(), e.looseRequests(), e.wrongRemovals(), e.collateral(), e.unexplained(), e.unreported(), e.missing(), e.orphans())
 }
 
 // failedRuns are runs that ended with more than "done" and "done in part".
@@ -55,6 +56,7 @@ func (e evidence) looseRequests() []string {
 type removal struct {
 	call
 	id          string
+	began       time.Time // when the first call of it came: there may be one for each name
 	placeholder bool
 	line        *imageLine // of the run's report, if it has one
 	policy      policy
@@ -64,13 +66,11 @@ func (e evidence) removals() []removal {
 	own := e.placeholders()
 	var all []removal
 	for _, c := range e.calls {
-		target, ok := c.target()
-		id := target[strings.LastIndexByte(target, '@')+1:]
-		_, deleted := c.removed()
-		if !ok || !slices.Contains(deleted, id) {
+		id := c.id()
+		if !e.deletedBy(c, id) {
 			continue
 		}
-		m := removal{call: c, id: id, placeholder: own[id]}
+		m := removal{call: c, id: id, began: e.began(c), placeholder: own[id]}
 		for _, r := range e.runs {
 			if i := slices.IndexFunc(r.images, func(l imageLine) bool { return l.ID == id }); r.number == c.run && i >= 0 {
 				m.line, m.policy = &r.images[i], r.policy
@@ -79,6 +79,34 @@ func (e evidence) removals() []removal {
 		all = append(all, m)
 	}
 	return all
+}
+
+// deletedBy reports whether an image went with a call. Where the call's answer
+// leaves that open, it is what the engine tells that counts.
+func (e evidence) deletedBy(c call, id string) bool {
+	if _, ok := c.target(); !ok {
+		return false
+	}
+	_, deleted := c.removed()
+	return slices.Contains(deleted, id) || c.open() && slices.ContainsFunc(e.deletions(), func(ev event) bool {
+		return ev.id == id && c.has(ev.at) && !e.byOthers(ev)
+	})
+}
+
+// byOthers reports whether the others were told that they deleted an image.
+func (e evidence) byOthers(ev event) bool {
+	return slices.ContainsFunc(e.ops, func(o op) bool { return slices.Contains(o.deleted, ev.id) && o.has(ev.at) })
+}
+
+// began is when archprune first asked, in the same run, for what c asks for.
+func (e evidence) began(c call) time.Time {
+	first := c.asked
+	for _, o := range e.calls {
+		if _, ok := o.target(); ok && o.run == c.run && o.id() == c.id() && o.asked.Before(first) {
+			first = o.asked
+		}
+	}
+	return first
 }
 
 // placeholders are the images that archprune imported for itself.
@@ -129,19 +157,28 @@ func (e evidence) fate(m removal) fate {
 }
 
 // late reports whether an image really came into use while archprune waited for
-// the engine to remove it.
+// the engine to remove it, or may have: a mount of a name that is gone may be of
+// any image.
 func (e evidence) late(m removal) bool {
-	return len(m.strange()) > 0 || slices.ContainsFunc(e.containers, func(c container) bool {
-		return c.image.String() == m.id && c.made.begin.Before(m.end) && c.made.end.After(m.asked)
-	})
+	until := m.end
+	if l := e.lastLook(m); l != nil && l.end.After(until) {
+		until = l.end
+	}
+	during := func(c container) bool {
+		return c.made.begin.Before(until) && (c.gone.IsZero() || c.gone.After(m.began))
+	}
+	return len(m.strange()) > 0 ||
+		slices.ContainsFunc(e.containers, func(c container) bool { return c.image.String() == m.id && during(c) }) ||
+		slices.ContainsFunc(e.mounts, func(mo mounting) bool { return during(mo.container) }) ||
+		slices.ContainsFunc(e.events, func(ev event) bool {
+			return ev.action == "create" && !ev.at.Before(m.began) && !ev.at.After(until) &&
+				(ev.name == m.id || m.line != nil && slices.Contains(m.line.References, familiar(ev.name)))
+		})
 }
 
 // came reports whether somebody brought an image in the moment of its removal.
 func (e evidence) came(m removal) bool {
-	return slices.ContainsFunc(e.events, func(ev event) bool {
-		brings := ev.action == "load" || ev.action == "tag" || ev.action == "pull"
-		return brings && (ev.id == m.id || slices.Contains(m.line.References, ev.id)) && m.has(ev.at)
-	})
+	return slices.ContainsFunc(e.events, func(ev event) bool { return brings(ev, m) && m.has(ev.at) })
 }
 
 // decided is what a policy makes of an unused image with these names: the
@@ -182,20 +219,23 @@ func (e evidence) wrongRemovals() []string {
 			if more := m.strange(); len(more) > 0 {
 				say("%q went with it, but the plan knew %q", more, m.line.References)
 			}
-			for _, c := range e.containers {
-				if c.usedDuring(m) || e.broken[c.id] != nil && c.image.String() == m.id && c.made.begin.Before(m.end) {
-					say("container %s (made %s) uses it: %v", c.id, c.made, e.broken[c.id])
-				}
+			for _, what := range e.overlooked(m) {
+				say("%s", what)
+			}
+		case givenBack:
+			if !e.cameBack(m) {
+				say("the report says that it was given back, but it is not there")
 			}
 		}
 	}
 	return wrong
 }
 
-// usedDuring reports whether the container was there before and after its image
-// was removed.
-func (c container) usedDuring(m removal) bool {
-	return c.image.String() == m.id && c.made.end.Before(m.asked) && (c.gone.IsZero() || c.gone.After(m.end))
+// cameBack reports whether an image is there again, or was until it was removed
+// once more.
+func (e evidence) cameBack(m removal) bool {
+	_, there := e.after[digest.Digest(m.id)]
+	return there || slices.ContainsFunc(e.deletions(), func(ev event) bool { return ev.id == m.id && ev.at.After(m.end) })
 }
 
 // strange are the names that went with an image, but were not in the plan.
@@ -249,6 +289,9 @@ func (e evidence) unclaimed() []event {
 	}
 	for _, c := range e.calls {
 		_, deleted := c.removed()
+		if c.open() && e.deletedBy(c, c.id()) {
+			deleted = []string{c.id()}
+		}
 		add(c.span, deleted)
 	}
 	var left []event
@@ -290,7 +333,7 @@ func (e evidence) unreported() []string {
 		removed[key{m.run, m.id}] = true
 	}
 	for _, c := range e.calls {
-		if id, ok := c.target(); ok && c.status >= 500 {
+		if id, ok := c.target(); ok && c.open() {
 			removed[key{c.run, id}] = true
 		}
 	}

@@ -35,6 +35,27 @@ type container struct {
 	gone  time.Time // when its removal was asked for; zero if never
 }
 
+// mounting is a container that mounts an image.
+type mounting struct {
+	container        // image is what it mounts
+	name      string // as which
+}
+
+// look is one that archprune took at the engine: at its containers, or at one
+// image.
+type look struct {
+	span
+	run   int
+	image string   // its ID; empty for containers
+	names []string // that it had
+}
+
+// shows reports whether a container must have been among those that were
+// looked at.
+func (l look) shows(c container) bool {
+	return c.made.end.Before(l.begin) && (c.gone.IsZero() || c.gone.After(l.end))
+}
+
 // call is one that archprune made to the engine.
 type call struct {
 	span
@@ -43,7 +64,7 @@ type call struct {
 	method string
 	path   string // without the version
 	query  string
-	status int
+	status int    // of the answer; 0 if none came
 	body   []byte // of the answer, to a removal or an import
 }
 
@@ -52,6 +73,15 @@ func (c call) target() (string, bool) {
 	name, ok := strings.CutPrefix(c.path, "/images/")
 	return name, ok && c.method == "DELETE"
 }
+
+// id is the image that a removal is about.
+func (c call) id() string {
+	target, _ := c.target()
+	return target[strings.LastIndexByte(target, '@')+1:]
+}
+
+// open reports whether the answer leaves open what happened.
+func (c call) open() bool { return c.status == 0 || c.status >= 500 }
 
 // removed is what the engine said to a removal.
 func (c call) removed() (untagged, deleted []string) {
@@ -74,12 +104,12 @@ func split(list []image.DeleteResponse) (untagged, deleted []string) {
 	return untagged, deleted
 }
 
-// event is what the engine told of an image.
+// event is what the engine told of an image, or of a container that was created.
 type event struct {
 	at     time.Time
-	action string
+	action string // "create" is of a container
 	id     string
-	name   string
+	name   string // of a container, that of its image
 }
 
 // run is one run of archprune.
@@ -112,6 +142,8 @@ type summaryLine struct {
 type notes struct {
 	ops        []op
 	containers []container
+	mounts     []mounting
+	looks      []look
 	calls      []call
 	events     []event
 	runs       []run
@@ -156,6 +188,50 @@ func (j *journal) takeContainer(pick func(n int) int, remove bool) (id string, l
 	return c.id, len(alive)
 }
 
+// stays notes that a container whose removal was asked for is still there.
+func (j *journal) stays(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := range j.containers {
+		if j.containers[i].id == id {
+			j.containers[i].gone = time.Time{}
+		}
+	}
+}
+
+// addMount notes a mount, which is there from now on.
+func (j *journal) addMount(m mounting) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mounts = append(j.mounts, m)
+	j.mounts[len(j.mounts)-1].made.end = time.Now()
+}
+
+// mounted are the mounts that are there.
+func (j *journal) mounted() []mounting {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(j.mounts), func(m mounting) bool { return !m.gone.IsZero() })
+}
+
+// takeMount ends the oldest mount and returns its container, if there is one.
+func (j *journal) takeMount() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i := slices.IndexFunc(j.mounts, func(m mounting) bool { return m.gone.IsZero() })
+	if i < 0 {
+		return ""
+	}
+	j.mounts[i].gone = time.Now()
+	return j.mounts[i].id
+}
+
+func (j *journal) addLook(l look) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.looks = append(j.looks, l)
+}
+
 func (j *journal) addCall(c call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -178,6 +254,6 @@ func (j *journal) addRun(r run) {
 func (j *journal) copy() notes {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return notes{ops: slices.Clone(j.ops), containers: slices.Clone(j.containers), calls: slices.Clone(j.calls),
-		events: slices.Clone(j.events), runs: slices.Clone(j.runs)}
+	return notes{ops: slices.Clone(j.ops), containers: slices.Clone(j.containers), mounts: slices.Clone(j.mounts),
+		looks: slices.Clone(j.looks), calls: slices.Clone(j.calls), events: slices.Clone(j.events), runs: slices.Clone(j.runs)}
 }

@@ -34,7 +34,8 @@ var kinds = map[string]struct {
 }{
 	"load":             {12, (*other).load},
 	"import":           {3, (*other).importTar},
-	"tag":              {20, (*other).tag},
+	"tag":              {12, (*other).tag},
+	"retag":            {8, (*other).retag},
 	"untag":            {8, (*other).untag},
 	"remove":           {4, (*other).remove},
 	"build":            {6, (*other).build},
@@ -44,6 +45,8 @@ var kinds = map[string]struct {
 	"container":        {6, (*other).create},
 	"start":            {4, (*other).start},
 	"container-remove": {5, (*other).removeContainer},
+	"mount":            {3, (*other).mount},
+	"unmount":          {4, (*other).unmount},
 	"prune":            {2, (*other).prune},
 }
 
@@ -190,6 +193,23 @@ func (o *other) tag(ctx context.Context) (string, []string, error) {
 	return from + " as " + to, nil, o.eng.API().ImageTag(ctx, from, to)
 }
 
+// retag moves a name from one image to another.
+func (o *other) retag(ctx context.Context) (string, []string, error) {
+	var names []string
+	for _, img := range o.known {
+		names = slices.Concat(names, slices.DeleteFunc(slices.Clone(img.RepoTags), func(name string) bool { return !theirName(name) }))
+	}
+	if len(names) == 0 {
+		return "", nil, errNothing
+	}
+	to := names[o.rng.IntN(len(names))]
+	from, err := o.any(func(img image.Summary) bool { return !slices.Contains(img.RepoTags, to) })
+	if err != nil {
+		return to, nil, err
+	}
+	return from + " as " + to, nil, o.eng.API().ImageTag(ctx, from, to)
+}
+
 func (o *other) untag(ctx context.Context) (string, []string, error) {
 	name := o.name()
 	list, err := o.eng.API().ImageRemove(ctx, name, image.RemoveOptions{PruneChildren: o.rng.IntN(2) == 0})
@@ -278,14 +298,13 @@ func (o *other) create(ctx context.Context) (string, []string, error) {
 		}
 	}
 	c := container{made: span{begin: time.Now()}}
-	res, err := o.eng.API().ContainerCreate(ctx, &dockercontainer.Config{Image: from, Cmd: []string{"/bin/true"}},
-		&dockercontainer.HostConfig{NetworkMode: "none"}, nil, nil, "")
-	if err != nil {
+	if c.id, err = o.container(ctx, from); err != nil {
 		return from, nil, err
 	}
-	c.id, c.made.end = res.ID, time.Now()
-	now, err := o.eng.API().ContainerInspect(ctx, res.ID)
+	c.made.end = time.Now()
+	now, err := o.eng.API().ContainerInspect(ctx, c.id)
 	if err != nil {
+		o.t.Errorf("container %s, just created: %v", c.id, err) // what it uses is not known
 		return from, nil, err
 	}
 	c.image = digest.Digest(now.Image)
@@ -306,7 +325,11 @@ func (o *other) removeContainer(ctx context.Context) (string, []string, error) {
 	if id == "" {
 		return "", nil, errNothing
 	}
-	return id, nil, o.eng.API().ContainerRemove(ctx, id, dockercontainer.RemoveOptions{Force: true})
+	err := o.eng.API().ContainerRemove(ctx, id, dockercontainer.RemoveOptions{Force: true})
+	if err != nil {
+		o.journal.stays(id)
+	}
+	return id, nil, err
 }
 
 // prune is the engine's own: of untagged images alone.

@@ -148,13 +148,21 @@ func (s *scene) leftovers() {
 	}
 }
 
-// listen notes what the engine tells of images.
+// listen notes what the engine tells of images, and of containers that are
+// created: builds make some too.
 func (s *scene) listen(ctx context.Context) {
-	messages, failed := s.eng.API().Events(ctx, events.ListOptions{Filters: filters.NewArgs(filters.Arg("type", "image"))})
+	types := filters.NewArgs(filters.Arg("type", "image"), filters.Arg("type", "container"))
+	messages, failed := s.eng.API().Events(ctx, events.ListOptions{Filters: types})
 	for {
 		select {
 		case m := <-messages:
-			s.journal.addEvent(event{at: time.Unix(0, m.TimeNano), action: string(m.Action), id: m.Actor.ID, name: m.Actor.Attributes["name"]})
+			heard := event{at: time.Unix(0, m.TimeNano), action: string(m.Action), id: m.Actor.ID, name: m.Actor.Attributes["name"]}
+			if m.Type == events.ContainerEventType {
+				heard.name = m.Actor.Attributes["image"]
+			}
+			if m.Type == events.ImageEventType || m.Action == events.ActionCreate {
+				s.journal.addEvent(heard)
+			}
 		case err := <-failed:
 			if ctx.Err() == nil {
 				s.t.Errorf("the engine's events ended: %v", err)

@@ -4,9 +4,13 @@ package races
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,8 +20,9 @@ import (
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
-// wire is between archprune and the engine: it notes the calls that change
-// something, and holds removals up.
+// wire is between archprune and the engine: it notes what archprune looks at
+// and the calls that change something, holds removals up, and shows image
+// mounts, which engines have from 28 on only.
 type wire struct {
 	host    string // as DOCKER_HOST takes it
 	journal *journal
@@ -38,22 +43,89 @@ func newWire(t *testing.T, e *enginetest.Engine, j *journal, rng *rand.Rand) *wi
 	return w
 }
 
-var version = regexp.MustCompile(`^/v[0-9.]+`)
+var (
+	version    = regexp.MustCompile(`^/v[0-9.]+`)
+	inspection = regexp.MustCompile(`^/images/(sha256:[0-9a-f]{64})/json$`)
+)
 
 func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	path := version.ReplaceAllString(r.URL.Path, "")
+	image := inspection.FindStringSubmatch(path)
+	switch {
+	case r.Method == http.MethodGet && path == "/containers/json":
+		w.look(rw, r, "")
+	case r.Method == http.MethodGet && image != nil:
+		w.look(rw, r, image[1])
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		w.engine.ServeHTTP(rw, r)
-		return
+	default:
+		w.change(rw, r, path)
 	}
-	c := call{asked: time.Now(), run: int(w.run.Load()), method: r.Method, path: version.ReplaceAllString(r.URL.Path, ""), query: r.URL.RawQuery}
+}
+
+// look passes on what archprune looks at.
+func (w *wire) look(rw http.ResponseWriter, r *http.Request, image string) {
+	l := look{span: span{begin: time.Now()}, run: int(w.run.Load()), image: image}
+	answer := httptest.NewRecorder()
+	w.engine.ServeHTTP(answer, r)
+	body := answer.Body.Bytes()
+	if image == "" {
+		body = withMounts(body, w.journal.mounted())
+	} else {
+		l.names = tagsOf(body)
+	}
+	l.end = time.Now()
+	if answer.Code == http.StatusOK {
+		w.journal.addLook(l)
+	}
+	maps.Copy(rw.Header(), answer.Header())
+	rw.Header().Del("Content-Length")
+	rw.WriteHeader(answer.Code)
+	_, _ = rw.Write(body) // who does not hear it fails by itself
+}
+
+// tagsOf are the names of an inspected image, without digests.
+func tagsOf(body []byte) []string {
+	var img struct{ RepoTags []string }
+	_ = json.Unmarshal(body, &img) // no names are the wrong ones
+	return slices.DeleteFunc(img.RepoTags, func(name string) bool { return strings.Contains(name, "@") || strings.HasPrefix(name, "<none>") })
+}
+
+// withMounts is a list of containers with the mounts that some of them have.
+func withMounts(body []byte, mounts []mounting) []byte {
+	var list []map[string]any
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if len(mounts) == 0 || dec.Decode(&list) != nil {
+		return body
+	}
+	for _, c := range list {
+		for _, m := range mounts {
+			if c["Id"] == m.id {
+				c["Mounts"] = []map[string]any{{"Type": "image", "Name": m.name, "Destination": "/image"}}
+			}
+		}
+	}
+	changed, err := json.Marshal(list)
+	if err != nil {
+		return body
+	}
+	return changed
+}
+
+// change passes on what changes something.
+func (w *wire) change(rw http.ResponseWriter, r *http.Request, path string) {
+	c := call{asked: time.Now(), run: int(w.run.Load()), method: r.Method, path: path, query: r.URL.RawQuery}
 	if r.Method == http.MethodDelete {
 		time.Sleep(w.delay())
 	}
-	seen := &witness{ResponseWriter: rw, status: http.StatusOK, keep: r.Method == http.MethodDelete || strings.HasSuffix(c.path, "/images/create")}
+	seen := &witness{ResponseWriter: rw, keep: r.Method == http.MethodDelete || strings.HasSuffix(path, "/images/create")}
 	c.begin = time.Now()
+	defer func() { // also where the engine gives no answer
+		c.end, c.status, c.body = time.Now(), seen.status, seen.body.Bytes()
+		w.journal.addCall(c)
+	}()
 	w.engine.ServeHTTP(seen, r)
-	c.end, c.status, c.body = time.Now(), seen.status, seen.body.Bytes()
-	w.journal.addCall(c)
 }
 
 // delay is how long a removal is held up: often not at all.

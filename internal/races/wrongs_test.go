@@ -5,6 +5,7 @@ package races
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,11 @@ func story() evidence {
 		notes: notes{
 			runs: []run{{span: during(0, 20), policy: some, images: []imageLine{
 				{ID: id1, References: []string{"keep-1:1"}, Outcome: "archived+removed", Record: "r"}}}},
+			looks: []look{
+				{span: during(8, 8), image: id1, names: []string{"keep-1:1"}},
+				{span: during(9, 9)},
+				{span: during(13, 13)},
+			},
 			calls:  []call{removalCall(id1, "noprune=1", gone(id1, "keep-1:1"))},
 			events: []event{{at: at(11), action: "delete", id: id1}},
 		},
@@ -104,9 +110,69 @@ func TestWrongsAreFound(t *testing.T) {
 		}, ""},
 		"reported, but never asked for": {func(e *evidence) { e.calls, e.events = nil, nil }, "did not remove it"},
 		"reported after an open answer": {func(e *evidence) { e.calls[0].status, e.events = 500, nil }, ""},
-		"used by a container":           {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(1, 2)}} }, "container c"},
-		"container that was gone":       {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(1, 2), gone: at(11)}} }, ""},
-		"container that came later":     {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(14, 15)}} }, ""},
+		"removed after an open answer":  {func(e *evidence) { e.calls[0].status = 500 }, ""},
+		"gone after an open answer": {func(e *evidence) {
+			e.calls[0].status = 0
+			line(e).Outcome, line(e).Error = "stayed", "no answer"
+		}, "the report has"},
+		"took another along": {func(e *evidence) {
+			e.calls[0].body = []byte(`[{"Deleted":"` + id1 + `"},{"Deleted":"sha256:3"}]`)
+			e.events = append(e.events, event{at: at(11), action: "delete", id: "sha256:3"})
+		}, "along with"},
+		"took layers along":        {func(e *evidence) { e.calls[0].body = []byte(`[{"Deleted":"` + id1 + `"},{"Deleted":"sha256:3"}]`) }, ""},
+		"not looked at":            {func(e *evidence) { e.looks = e.looks[1:] }, "not looked at"},
+		"containers not looked at": {func(e *evidence) { e.looks = slices.Delete(e.looks, 1, 2) }, "not looked at"},
+		"not looked at afterwards": {func(e *evidence) { e.looks = e.looks[:2] }, "not looked at"},
+		"looked at by another run": {func(e *evidence) { e.looks[0].run = 7 }, "not looked at"},
+		"seen with another name":   {func(e *evidence) { e.looks[0].names = []string{"keep-1:1", "late:1"} }, "had become"},
+		"seen without its name":    {func(e *evidence) { e.looks[0].names = nil }, "had become"},
+		"mounted": {func(e *evidence) {
+			e.mounts = []mounting{{container: container{id: "m", image: id1, made: during(1, 2)}, name: "keep-1:1"}}
+		}, "container m"},
+		"mounted meanwhile": {func(e *evidence) {
+			e.mounts = []mounting{{container: container{id: "m", image: id1, made: during(10, 11)}, name: "keep-1:1"}}
+		}, "container m"},
+		"no longer mounted": {func(e *evidence) {
+			e.mounts = []mounting{{container: container{id: "m", image: id1, made: during(1, 2), gone: at(7)}, name: "keep-1:1"}}
+		}, ""},
+		"given back": {func(e *evidence) {
+			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
+			e.calls[0].body = []byte(gone(id1, "keep-1:1", "late:1"))
+			e.after[id1] = nil
+		}, ""},
+		"given back, but not there": {func(e *evidence) {
+			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
+			e.calls[0].body = []byte(gone(id1, "keep-1:1", "late:1"))
+		}, "is not there"},
+		"given back for no reason": {func(e *evidence) {
+			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
+			e.after[id1] = nil
+		}, "the report has"},
+		"given back for a build": {func(e *evidence) {
+			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
+			e.events = append(e.events, event{at: at(11), action: "create", id: "c", name: id1})
+			e.after[id1] = nil
+		}, ""},
+		"used by a container":      {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(1, 2)}} }, "container c"},
+		"container that was gone":  {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(1, 2), gone: at(8)}} }, ""},
+		"container that was seen":  {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(1, 2), gone: at(11)}} }, "container c"},
+		"container made meanwhile": {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(10, 12)}} }, "container c"},
+		"container that shows later": {func(e *evidence) {
+			e.looks = append(e.looks, look{span: during(19, 19)})
+			e.containers = []container{{id: "c", image: id1, made: during(11, 18)}}
+		}, "container c"},
+		"container that shows later, of an image that came back": {func(e *evidence) {
+			e.looks = append(e.looks, look{span: during(19, 19)})
+			e.containers = []container{{id: "c", image: id1, made: during(11, 18)}}
+			e.events = append(e.events, event{at: at(17), action: "load", id: id1})
+		}, ""},
+		"container that came later": {func(e *evidence) { e.containers = []container{{id: "c", image: id1, made: during(14, 15)}} }, ""},
+		"container whose image the others deleted": {func(e *evidence) {
+			e.containers = []container{{id: "c", image: "sha256:3", made: during(11, 13)}}
+			e.broken = map[string]error{"c": errors.New("no such image")}
+			e.events = append(e.events, event{at: at(15), action: "delete", id: "sha256:3"})
+			e.ops = append(e.ops, op{span: during(14, 16), kind: "remove", deleted: []string{"sha256:3"}})
+		}, ""},
 		"container made meanwhile, without its image": {func(e *evidence) {
 			e.containers = []container{{id: "c", image: id1, made: during(11, 13)}}
 			e.broken = map[string]error{"c": errors.New("no such image")}
