@@ -84,7 +84,7 @@ var sharedSources = []source{
 		{"a blob that was used since stays", "7", `if err != nil || blobInfo(d, before).Used.After(after) {`, "", "TestRemoveBlob", ""},
 		{"so does one that a record names by now", "7", `again, err := named(ctx)`, "again, err := false, error(nil)", "TestRemoveBlob", ""},
 		{"or that was touched at the last moment", "7", ` || !last.Equal(before.ModTime())`, " || last.IsZero()", "TestBlobChangesHands", ""},
-		{"or written anew", "7", `!os.SameFile(before, now) || `, "now == nil || ", "TestBlobChangesHands", ""},
+		{"or written anew", "7", `!os.SameFile(before, now) || `, "!os.SameFile(now, now) || ", "TestBlobChangesHands", ""},
 	}},
 	{"archive/collect.go", "archive", []line{
 		{"a clock ahead of the storage's frees nothing", "7", `if t.Now.After(now) {`, "", "TestClockAheadFreesNothing", ""},
