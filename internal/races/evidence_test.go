@@ -116,7 +116,7 @@ func (e evidence) idle() []string {
 	return idle
 }
 
-var particular = regexp.MustCompile(`(sha256:)?[0-9a-f]{12,}|[^\s"]*(keep|drop|safe|used)-[^\s"]*`)
+var particular = regexp.MustCompile(`(sha256:)?[0-9a-f]{12,}|[^\s"]*(keep|drop|safe|used)-[^\s"]*|[a-z]+_[a-z]+`)
 
 // stayed is why images stayed that were to go, with how often.
 func (e evidence) stayed() map[string]int {
