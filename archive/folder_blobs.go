@@ -115,7 +115,8 @@ func (w *folderBlob) Write(b []byte) (int, error) {
 func (w *folderBlob) Seal(context.Context) error { return w.file.Seal() }
 
 func (w *folderBlob) Reader(context.Context) (io.ReadCloser, error) {
-	return w.f.tree.Open(w.file.Temp())
+	file, err := w.f.tree.Open(w.file.Temp())
+	return file, w.f.orLost(err)
 }
 
 func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
@@ -126,6 +127,9 @@ func (w *folderBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInf
 		return BlobInfo{}, false, err
 	}
 	info, err := w.f.Stat(ctx, d.Digest)
+	if err = w.f.orLost(err); errors.Is(err, fs.ErrNotExist) {
+		return BlobInfo{}, false, nil // a collector that came for an older one looks at it, and puts it back
+	}
 	w.f.safeBlobs.seal(w.f.blobPath(d.Digest), info.Version)
 	return info, true, err
 }

@@ -123,7 +123,7 @@ func (f *folder) write(name string, data []byte) error {
 	}
 	version, err := f.versionOf(name)
 	f.safeRecords.seal(name, version)
-	return err
+	return f.orLost(err)
 }
 
 func (f *folder) Confirm(_ context.Context, r *Record) error {

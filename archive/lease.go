@@ -171,7 +171,7 @@ func (g *lease) ask() error {
 	}
 	g.mu.Unlock()
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ENOTDIR):
+	case away(err):
 		return g.lost("another process has taken it away")
 	case err != nil:
 		return fmt.Errorf("renewing the lease on the archive: %w", err)
@@ -179,6 +179,12 @@ func (g *lease) ask() error {
 		return g.lost(fmt.Sprintf("by the storage's clock it was not renewed for %v", since.Round(time.Second)))
 	}
 	return nil
+}
+
+// away reports whether a file is not where it was, in the words of any file
+// system.
+func away(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // write writes the file again as it is, for its time alone.

@@ -109,6 +109,31 @@ func TestLeaseOfAnotherHost(t *testing.T) {
 	})
 }
 
+// TestCollectorShutsOutTheDead: a process whose lease ends while others are at
+// work has no file left by the time they remove anything for good.
+func TestCollectorShutsOutTheDead(t *testing.T) {
+	eachShareable(t, func(t *testing.T, k shareable, path string) {
+		collector := k.at(t, path, archive.Options{})
+		if err := collector.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(k.tmp(path), "web1-0a1b2c3d4e5f.17.4711-RUN")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		lease, half := filepath.Join(dir, "lease"), filepath.Join(dir, "half")
+		mustWrite(t, lease, []byte(`{"host":"web1","seconds":600}`))
+		mustWrite(t, half, []byte("x"))
+		for _, by := range []time.Duration{0, 11 * time.Minute} {
+			age(t, lease, by)
+			got, err := collector.Collect(t.Context(), retention.Terms{Alone: true})
+			if live := by == 0; err != nil || exists(half) != live || len(got.Others) > 0 != live {
+				t.Errorf("renewed %s ago: its file is there: %v, at work are %v, %v", by, exists(half), got.Others, err)
+			}
+		}
+	})
+}
+
 // TestLeaseIsLost in each way in which it can be: nothing is written any more,
 // and what was begun ends.
 func TestLeaseIsLost(t *testing.T) {

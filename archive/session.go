@@ -56,16 +56,25 @@ func (l *local) newSession() (*session, error) {
 	l.lease.Store(nil) // of a session that was lost and is closed
 	name := hostName() + "-" + thisProcess().String() + "-" + rand.Text()[:12]
 	dir := filepath.Join(l.join(l.own(tmpDir)), name)
-	if err := l.mkdir(dir); err != nil {
-		return nil, err
-	}
-	lease, err := takeLease(l.disk, l.tree, leaseOf(dir), l.modes.file, terms{Host: hostName(), Run: name, PID: os.Getpid(),
-		Purpose: l.purpose, Seconds: l.leaseTerm.Seconds()})
+	lease, err := l.begin(dir, terms{Host: hostName(), Run: name, PID: os.Getpid(), Purpose: l.purpose, Seconds: l.leaseTerm.Seconds()})
 	if err != nil {
 		return nil, errors.Join(err, l.tree.RemoveAll(dir))
 	}
 	l.lease.Store(lease)
 	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lease: lease}, nil
+}
+
+// begin makes a session's folder with the lease in it. A host that sleeps in
+// between may find that others have cleared the folder away.
+func (l *local) begin(dir string, t terms) (*lease, error) {
+	if err := l.mkdir(dir); err != nil {
+		return nil, err
+	}
+	lease, err := takeLease(l.disk, l.tree, leaseOf(dir), l.modes.file, t)
+	if away(err) {
+		return nil, fmt.Errorf("%w: another process has taken it away before it was written", ErrLeaseLost)
+	}
+	return lease, err
 }
 
 // end gives up a session. Without a lease its folder is others' business.

@@ -23,7 +23,8 @@ type Shared interface {
 	Lease() (context.Context, error)
 	// Renew makes sure that this process still has its lease, now.
 	Renew(ctx context.Context) error
-	// Sessions lists the other processes that are at work, or may be.
+	// Sessions lists the other processes that are at work, or may be. The others
+	// can't write any more after it.
 	Sessions(ctx context.Context) ([]Session, error)
 }
 
@@ -91,6 +92,10 @@ func (l *local) Sessions(ctx context.Context) ([]Session, error) {
 			return nil, fmt.Errorf("looking who else is at work: %w", err)
 		case !o.ended(now):
 			found = append(found, o.Session)
+		default: // it may wake up just before it gives a record its name: then there is none to give
+			if err := l.clear(s, dir); err != nil {
+				return nil, fmt.Errorf("clearing temporary files: %w", err)
+			}
 		}
 	}
 	return found, nil
@@ -103,8 +108,7 @@ type leasedFS struct {
 	l *local
 }
 
-// do does something on a lease. Where a file is missing it may be that the
-// session's folder is: who has lost that has lost the lease.
+// do does something on a lease.
 func (f leasedFS) do(what func() error) error {
 	lease := f.l.lease.Load()
 	if lease == nil {
@@ -113,11 +117,19 @@ func (f leasedFS) do(what func() error) error {
 	if err := lease.held(); err != nil {
 		return err
 	}
-	err := what()
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, lost := lease.renew(context.Background()); errors.Is(lost, ErrLeaseLost) {
-			return lost
-		}
+	return f.l.orLost(what())
+}
+
+// orLost is an error, or that the lease is lost: where a file is missing it may
+// be that the session's folder is, or that others have gone on without this
+// process.
+func (l *local) orLost(err error) error {
+	lease := l.lease.Load()
+	if lease == nil || !away(err) {
+		return err
+	}
+	if _, lost := lease.renew(context.Background()); errors.Is(lost, ErrLeaseLost) {
+		return lost
 	}
 	return err
 }

@@ -56,7 +56,10 @@ func (w *stagedBlob) Seal(context.Context) error {
 	return w.failed
 }
 
-func (w *stagedBlob) Reader(context.Context) (io.ReadCloser, error) { return w.t.tree.Open(w.temp) }
+func (w *stagedBlob) Reader(context.Context) (io.ReadCloser, error) {
+	file, err := w.t.tree.Open(w.temp)
+	return file, w.t.orLost(err)
+}
 
 func (w *stagedBlob) Publish(ctx context.Context, d ocispec.Descriptor) (BlobInfo, bool, error) {
 	if err := w.Seal(ctx); err != nil {

@@ -70,10 +70,11 @@ var sharedSources = []source{
 	{"archive/lease.go", "archive", []line{
 		{"a lease that was not renewed is lost", "7", `if since < g.term/2 {`, "if since < 100*g.term {", "TestLeaseIsLost", ""},
 		{"by the storage's clock too", "7", `case since >= g.term/2:`, "", "TestLeaseIsLost", ""},
-		{"a lease that was taken away is lost", "7", `case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ENOTDIR):`, "case false && errors.Is(err, syscall.ESTALE):", "TestLeaseIsLost", ""},
+		{"a lease that was taken away is lost", "7", `case away(err):`, "case false:", "TestLeaseIsLost", ""},
 	}},
 	{"archive/shared.go", "archive", []line{
 		{"nothing is written without a lease", "7", `if err := lease.held(); err != nil {`, "", "TestLeaseIsLost", ""},
+		{"who has none any more is shut out before something goes", "7", `if err := l.clear(s, dir); err != nil {`, "if err := error(nil); err != nil {", "TestCollectorShutsOutTheDead", ""},
 	}},
 	{"archive/session.go", "archive", []line{
 		{"what a live process has is left alone", "7", `err == nil && found.ended(now)`, "err == nil && !found.renewed.IsZero()", "TestLeaseOfAnotherHost", ""},
