@@ -77,7 +77,12 @@ func (a *Archive) Prepare(ctx context.Context) error {
 	if err := a.store.Prepare(ctx); err != nil {
 		return err
 	}
-	return a.store.Refresh(ctx, a.view)
+	err := a.store.Refresh(ctx, a.view)
+	if errors.Is(err, errIndexHeld) { // a process that hangs holds up no other
+		a.keepViewErr(err)
+		return nil
+	}
+	return err
 }
 
 // Leased returns a context that ends earlier than ctx where this process must

@@ -40,6 +40,9 @@ type Collected struct {
 // Other processes may save meanwhile, on any host. The zero t.Now is the
 // present by this host's clock; one ahead of the storage's does not count.
 func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, error) {
+	if err := a.indexBehind(); err != nil {
+		return Collected{}, err
+	}
 	now, err := a.now(ctx)
 	if err != nil {
 		return Collected{}, err
@@ -72,6 +75,17 @@ func (a *Archive) Collect(ctx context.Context, t retention.Terms) (Collected, er
 	done.Young = s.found.Young
 	err = a.removeBlobs(ctx, s, t, &done)
 	return done, errors.Join(err, a.clearMarks(ctx, s.stale))
+}
+
+// indexBehind is an error where other tools are still told of what was
+// forgotten: they must not look for what is gone.
+func (a *Archive) indexBehind() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if errors.Is(a.viewErr, errIndexHeld) {
+		return fmt.Errorf("nothing is removed for good that index.json may name: %w", a.viewErr)
+	}
+	return nil
 }
 
 // sessions are the other processes at work, where the storage can tell.

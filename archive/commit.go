@@ -108,7 +108,10 @@ func (a *Archive) entry(r *Record) (Entry, error) {
 // refresh keeps for Close that other tools can't see what the records say. That
 // must not undo them: they are durable, and the next run refreshes the view.
 func (a *Archive) refresh(ctx context.Context) {
-	err := a.store.Refresh(ctx, a.view)
+	a.keepViewErr(a.store.Refresh(ctx, a.view))
+}
+
+func (a *Archive) keepViewErr(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.viewErr = err

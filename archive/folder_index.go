@@ -22,6 +22,10 @@ import (
 // that hangs must not hold up a run: the index is only a view.
 const indexWait = 10 * time.Second
 
+// errIndexHeld means that another process writes index.json, or hangs while it
+// does.
+var errIndexHeld = fmt.Errorf("another process has held its lock for %s: no image depends on it, and the next run writes it", indexWait)
+
 // Refresh writes index.json anew from the records. Another process may add a
 // record meanwhile, so it looks again until nothing has changed; between
 // hosts, whose locks do not reach each other, the next run sets it right.
@@ -66,7 +70,7 @@ func (f *folder) lockIndex(ctx context.Context) (io.Closer, error) {
 	case err == nil || errors.Is(err, errors.ErrUnsupported):
 		return lock, nil
 	case waiting.Err() != nil && ctx.Err() == nil:
-		return nil, fmt.Errorf("another process has held its lock for %s: no image depends on it, and the next run writes it", indexWait)
+		return nil, errIndexHeld
 	}
 	return nil, err
 }
