@@ -46,10 +46,23 @@ func (a *Archive) Flaws(ctx context.Context) ([]Flaw, []Lost, error) {
 	if !ok {
 		return nil, nil, nil
 	}
-	flaws, index := f.flaws(), f.index()
+	flaws := f.flaws()
+	lost, err := a.lost(ctx, f)
+	if err == nil && len(lost) > 0 {
+		// Others may have collected it since the index was read; or their records
+		// are there, and a network file system does not show them yet.
+		_, _ = a.now(ctx) // where nothing can be written, what is shown must do
+		lost, err = a.lost(ctx, f)
+	}
+	return flaws, lost, err
+}
+
+// lost looks for images that only the index has.
+func (a *Archive) lost(ctx context.Context, f framed) ([]Lost, error) {
+	index := f.index()
 	catalog, err := a.Catalog(ctx) // after the index: records are written before it
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	known := map[digest.Digest]bool{}
 	for _, r := range catalog.all() {
@@ -61,7 +74,7 @@ func (a *Archive) Flaws(ctx context.Context) ([]Flaw, []Lost, error) {
 			lost = append(lost, Lost{Name: d.Annotations[ocispec.AnnotationRefName], View: d.Digest, ids: a.idsOf(ctx, d.Digest)})
 		}
 	}
-	return flaws, lost, nil
+	return lost, nil
 }
 
 // idsOf are the IDs that the image of a view may have: that of the view itself,
