@@ -25,6 +25,9 @@ const maxDocument = 64 << 20
 // readBack seals a blob and reads what was written: its digest, its size, and
 // what it decompresses to.
 func readBack(ctx context.Context, w BlobWriter) (*proof, error) {
+	if err := ctx.Err(); err != nil { // what is thrown away need not be on the disk before
+		return nil, err
+	}
 	if err := w.Seal(ctx); err != nil {
 		return nil, err
 	}

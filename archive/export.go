@@ -156,7 +156,7 @@ func (e *exporter) pack(ctx context.Context, w io.Writer, b tarBlob, kind form, 
 		defer unpacked.Close()
 		plain = digestio.VerifyReader(unpacked, b.digest, b.size)
 	}
-	frames := e.frames(w, b, kind)
+	frames := e.frames(ctx, w, b, kind)
 	_, failed, err := copyAhead(frames, plain)
 	if closed := frames.Close(); err == nil {
 		err = closed
@@ -167,11 +167,11 @@ func (e *exporter) pack(ctx context.Context, w io.Writer, b tarBlob, kind form, 
 	return err
 }
 
-func (e *exporter) frames(w io.Writer, b tarBlob, kind form) io.WriteCloser {
+func (e *exporter) frames(ctx context.Context, w io.Writer, b tarBlob, kind form) io.WriteCloser {
 	if b.compressed(kind) {
 		return newRawWriter(w)
 	}
-	return e.c.writer(w, b.size)
+	return e.c.writer(ctx, w, b.size)
 }
 
 type tellingWriter struct {

@@ -353,7 +353,7 @@ func (in *ingest) copy(blob BlobWriter, r io.Reader, size int64, compress bool) 
 	var out io.Writer = blob
 	closed := func() error { return nil }
 	if compress {
-		w := in.compressor.writer(blob, size)
+		w := in.compressor.writer(in.ctx, blob, size)
 		out, closed = w, w.Close
 	}
 	sticky := &stickyWriter{w: out}

@@ -235,7 +235,7 @@ func (r *Repair) compressAs(ctx context.Context, w *want, size int64, open func(
 		return false, err
 	}
 	defer blob.Cancel()
-	z := r.compressor.writer(blob, size)
+	z := r.compressor.writer(ctx, blob, size)
 	_, err = copyAll(z, plain)
 	if err := errors.Join(err, z.Close()); err != nil {
 		return false, err

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"context"
 	"io"
 	"runtime"
 	"sync"
@@ -59,14 +60,16 @@ func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
 // writer returns a writer whose input, of about that size, arrives at w as zstd
 // frames, in order. A size that is not known is 0: what then turns out to be
 // large goes on fast. Close flushes the writer and says what went wrong; it
-// must be called in any case.
-func (c *compressor) writer(w io.Writer, size int64) io.WriteCloser {
-	cw := &chunkWriter{c: c, size: size, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
+// must be called in any case. When ctx ends what still waits is dropped: on a
+// slow disk it would take long to write, and then be thrown away.
+func (c *compressor) writer(ctx context.Context, w io.Writer, size int64) io.WriteCloser {
+	cw := &chunkWriter{ctx: ctx, c: c, size: size, frames: make(chan chan *[]byte, runtime.GOMAXPROCS(0)), done: make(chan error, 1)}
 	go cw.flush(w)
 	return cw
 }
 
 type chunkWriter struct {
+	ctx    context.Context // of the one layer
 	c      *compressor
 	size   int64 // bytes expected
 	came   int64
@@ -119,6 +122,9 @@ func (w *chunkWriter) flush(dst io.Writer) {
 	var failed error
 	for out := range w.frames {
 		frame := <-out
+		if failed == nil {
+			failed = w.ctx.Err()
+		}
 		if failed == nil {
 			_, failed = dst.Write(*frame)
 		}
