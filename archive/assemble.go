@@ -126,9 +126,9 @@ func (a *assembly) layer(file *file, diffID digest.Digest, original *ocispec.Des
 		}
 		l.Size = p.unpacked
 	}
-	if _, seen := a.blobs[l.Stored.Digest]; !seen && file.added {
+	if _, seen := a.blobs[l.Stored.Digest]; !seen && file.added && !file.counted {
 		a.added += l.Stored.Size
-		file.added = false // count it for one image alone
+		file.counted = true
 	}
 	a.blobs[l.Stored.Digest] = l.Stored
 	return l, nil

@@ -42,7 +42,16 @@ func (a *Archive) ImportAs(ctx context.Context, tarball io.Reader, host, name st
 		return nil, err
 	}
 	defer plain.Close()
-	in, err := a.receive(ctx, plain, false)
+	in, err := a.newIngest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	images, err := in.importAs(plain, host, name)
+	return in.withLeft(images, err)
+}
+
+func (in *ingest) importAs(plain io.Reader, host, name string) ([]Ingested, error) {
+	err := in.receive(plain, false)
 	if errors.Is(err, tar.ErrHeader) {
 		return nil, fmt.Errorf("not an image tarball: %w", err)
 	}
@@ -63,6 +72,43 @@ func (a *Archive) ImportAs(ctx context.Context, tarball io.Reader, host, name st
 		return nil, err
 	}
 	return images, in.record(images, engine.Info{Store: store, Host: host, Version: "import"})
+}
+
+// withLeft adds to an error what a refused file has left in the archive. It is
+// not taken back: another process may have found it there, and need it.
+func (in *ingest) withLeft(images []Ingested, err error) ([]Ingested, error) {
+	refused := slices.IndexFunc(images, func(found Ingested) bool { return found.Err != nil })
+	left := in.left(images)
+	if _, collects := in.a.store.(Collector); !collects || left == 0 || err == nil && refused < 0 {
+		return images, err
+	}
+	tell := func(err error) error {
+		return fmt.Errorf("%w; whole layers that came with it (%d) are left for another import: 'archprune gc' removes them when they are a day old", err, left)
+	}
+	if err != nil {
+		return images, tell(err)
+	}
+	images[refused].Err = tell(images[refused].Err)
+	return images, nil
+}
+
+// left counts the layers that came new and that no image needs.
+func (in *ingest) left(images []Ingested) (n int) {
+	needed := map[digest.Digest]bool{}
+	for _, found := range images {
+		if found.Record != nil {
+			for _, d := range found.Record.blobDigests() {
+				needed[d] = true
+			}
+		}
+	}
+	for _, file := range in.files {
+		if file.added && file.err == nil && !needed[file.stored.Digest] {
+			needed[file.stored.Digest] = true
+			n++
+		}
+	}
+	return n
 }
 
 // recognise finds images that the archive has with these very names, each the

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/retention"
 	"github.com/archprune/archprune/engine"
 )
 
@@ -50,6 +52,50 @@ func TestImportTakesEveryFormOfTarball(t *testing.T) {
 			}
 			if !slices.Equal(r.References, img.References) {
 				t.Errorf("names %v, want %v", r.References, img.References)
+			}
+		})
+	}
+}
+
+// TestRefusedImportTellsWhatItLeaves, and nothing where it leaves nothing.
+func TestRefusedImportTellsWhatItLeaves(t *testing.T) {
+	img := newTestImage(t, "demo-api:1", layerTar(t, "base"), layerTar(t, "one"))
+	other := newTestImage(t, "demo-api:2", layerTar(t, "two"))
+	lacking := newStream(t)
+	for _, b := range [][]byte{img.Config, img.Layers[0], other.Config, other.Layers[0]} {
+		lacking.Blob(b)
+	}
+	var items []manifestItem
+	for _, i := range []testImage{img, other} {
+		item := manifestItem{Config: lacking.Blob(i.Config), RepoTags: i.References}
+		for _, l := range i.Layers {
+			item.Layers = append(item.Layers, "blobs/sha256/"+digest.FromBytes(l).Encoded())
+		}
+		items = append(items, item)
+	}
+	lacking.File("manifest.json", mustJSON(t, items))
+	for name, test := range map[string]struct {
+		stream []byte
+		want   string // at the end of the error
+		layers int    // that were left
+	}{
+		"all of a file":     {append(classicSave(t, img), "words"...), "whole layers that came with it (2) are left for another import: 'archprune gc' removes them when they are a day old", 2},
+		"one of its images": {lacking.End(), "whole layers that came with it (1) are left for another import: 'archprune gc' removes them when they are a day old", 1},
+		"nothing":           {bytes.Repeat([]byte("a letter "), 200), "not an image tarball: reading the tar: archive/tar: invalid tar header", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFolder(t)
+			results, err := f.Import(t.Context(), bytes.NewReader(test.stream), "test")
+			for _, found := range results {
+				err = errors.Join(err, found.Err)
+			}
+			if err == nil || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("Import = %v, want %q", err, test.want)
+			}
+			got, err := f.Collect(t.Context(), retention.Terms{Alone: true})
+			left := got.Blobs + len(got.Young) // some may be of this very moment, and configs come with them
+			if err != nil || left < test.layers || test.layers == 0 && left > 0 {
+				t.Errorf("Collect = %+v, %v, want %d layers", got, err, test.layers)
 			}
 		})
 	}

@@ -40,8 +40,11 @@ type Ingested struct {
 // hashed. An error of Ingest itself is about the stream and means that
 // nothing was archived; an image that did not come whole has its own error.
 func (a *Archive) Ingest(ctx context.Context, body io.Reader, images []engine.Image, info engine.Info) ([]Ingested, error) {
-	in, err := a.receive(ctx, body, true)
+	in, err := a.newIngest(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := in.receive(body, true); err != nil {
 		return nil, err
 	}
 	return in.archive(images, info)
@@ -49,14 +52,6 @@ func (a *Archive) Ingest(ctx context.Context, body io.Reader, images []engine.Im
 
 // receive reads a tar of images to its end, and stores its layers. Only an
 // engine calls a layer by the same alias each time.
-func (a *Archive) receive(ctx context.Context, body io.Reader, aliased bool) (*ingest, error) {
-	in, err := a.newIngest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return in, in.receive(body, aliased)
-}
-
 func (in *ingest) receive(body io.Reader, aliased bool) error {
 	in.aliased = aliased
 	streamErr := readSave(contextReader{in.ctx, body}, in.visit)
@@ -142,6 +137,7 @@ type file struct {
 
 	compressed bool   // by us: digest and size are those of the uncompressed content
 	added      bool   // the archive did not have the blob before
+	counted    bool   // for one image alone
 	proof      *proof // of a blob that was added
 	err        error
 }
