@@ -139,6 +139,12 @@ var (
 func unpackTarball(r io.Reader) (io.ReadCloser, error) {
 	p := newPeeker(r)
 	switch head := p.head(); {
+	case sniff(head) == formZstd: // not in turn with the blobs that are in it
+		d, err := newDecoder(p, maxWindow)
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
 	case bytes.HasPrefix(head, magicBzip2):
 		return io.NopCloser(bzip2.NewReader(p)), nil
 	case bytes.HasPrefix(head, magicXz):

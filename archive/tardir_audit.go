@@ -195,7 +195,7 @@ func (a *auditor) between(to int64) error {
 	if err := a.past(to); err != nil {
 		return err
 	}
-	plain, err := decompress(io.NewSectionReader(a.file, from, to-from))
+	plain, err := ownFrames(io.NewSectionReader(a.file, from, to-from))
 	if err != nil {
 		return err
 	}

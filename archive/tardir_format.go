@@ -99,7 +99,7 @@ type unpacked struct {
 }
 
 func unpack(r io.Reader) *unpacked {
-	plain, err := decompress(r)
+	plain, err := ownFrames(r)
 	return &unpacked{plain, err}
 }
 

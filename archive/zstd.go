@@ -16,10 +16,6 @@ import (
 // gain less than one part in a hundred; smaller ones cost more.
 const chunkSize = 4 << 20
 
-// maxWindow bounds what a reader allocates for one frame, whatever the frame
-// says of itself. It covers zstd's own levels up to --ultra -22.
-const maxWindow = 128 << 20
-
 // largeLayer is the size from which speed counts more than size. Every release
 // adds small layers of its own to the archive, and a large base is stored once.
 const largeLayer = 128 << 20
@@ -150,17 +146,13 @@ func (c *compressor) release(b *[]byte) {
 	c.chunks.Put(b)
 }
 
-// decompress returns the uncompressed form of r, by its first bytes: zstd,
+// decompress returns the uncompressed form of a blob, by its first bytes: zstd,
 // gzip, or as it is. Close frees the decoder, not r.
 func decompress(r io.Reader) (io.ReadCloser, error) {
 	p := newPeeker(r)
 	switch sniff(p.head()) {
 	case formZstd:
-		d, err := zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.IgnoreChecksum(true)) // SHA-256 says more
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
+		return newBlobDecoder(p)
 	case formGzip:
 		return gzip.NewReader(p)
 	default:

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/archprune/archprune/archive/archivetest"
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
@@ -53,6 +59,54 @@ func TestLittleMemory(t *testing.T) {
 	if !h.has("demo-big:1") {
 		t.Error("demo-big:1 is not back")
 	}
+}
+
+// TestHugeWindows: a file of layers that each need 128 MiB to be unpacked, of
+// which many are read at once, takes no more memory than other files.
+func TestHugeWindows(t *testing.T) {
+	h := hostOf(t, enginetest.Shared(t)) // which is not asked
+	file := filepath.Join(h.dir, "huge.tar")
+	if err := os.WriteFile(file, hugeWindows(t, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	group := newGroup(t, "memory")
+	group.set("memory.limit_in_bytes", "memory.max", strconv.Itoa(300<<20))
+	h.limited(0, group.enter(), "import", file, "--progress", "none")
+	h.limited(0, group.enter(), "verify", "--progress", "none")
+}
+
+// hugeWindows is an OCI archive whose layers are zstd frames with windows of
+// 128 MiB, each the same byte over and over.
+func hugeWindows(t testing.TB, layers int) []byte {
+	t.Helper()
+	const block, blocks = 128 << 10, 1040
+	s := archivetest.NewStream(t)
+	config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"}}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
+	for i := range layers {
+		content := bytes.Repeat([]byte{byte(i)}, block)
+		sum := digest.SHA256.Digester()
+		frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, (27 - 10) << 3} // RFC 8878, section 3.1.1.1
+		for b := range blocks {
+			_, _ = sum.Hash().Write(content) // never fails
+			head := block<<3 | 1<<1
+			if b == blocks-1 {
+				head |= 1
+			}
+			frame = append(frame, byte(head), byte(head>>8), byte(head>>16), byte(i))
+		}
+		s.Blob(frame)
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, sum.Digest())
+		m.Layers = append(m.Layers, archivetest.Descriptor(ocispec.MediaTypeImageLayerZstd, frame))
+	}
+	data := archivetest.JSON(t, config)
+	s.Blob(data)
+	m.Config = archivetest.Descriptor(ocispec.MediaTypeImageConfig, data)
+	manifest := archivetest.JSON(t, m)
+	s.Blob(manifest)
+	s.File("index.json", archivetest.JSON(t, ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
+		Manifests: []ocispec.Descriptor{archivetest.Descriptor(ocispec.MediaTypeImageManifest, manifest)}}))
+	return s.End()
 }
 
 // group is a control group of the kernel's.
