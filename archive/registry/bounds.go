@@ -17,12 +17,18 @@ const DefaultIdle = time.Minute
 const (
 	maxList    = 16 << 20 // bytes of a page of tags
 	uploadIdle = 5 * time.Minute
+
+	slowest  = 1 << 10 // bytes a second that come or are taken, while a registry is waited for
+	slowSpan = 5 * time.Minute
 )
 
-var errStalled = errors.New("it stopped in the middle")
+var (
+	errStalled = errors.New("it stopped in the middle")
+	errSlow    = errors.New("it is too slow")
+)
 
-// bounds lets no answer be larger than what it is for, nor stop for ever. It
-// lies below the retrier.
+// bounds lets no answer be larger than what it is for, nor stop or trickle for
+// ever. It lies below the retrier.
 type bounds struct {
 	inner http.RoundTripper
 	idle  time.Duration
@@ -49,17 +55,19 @@ func limit(req *http.Request) int64 {
 
 func (b bounds) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	watch := func(idle time.Duration, what string) *watch {
-		stalled := &Error{Registry: req.URL.Host, err: errStalled,
-			reason: fmt.Sprintf("it %s for %v in %s %s", what, idle, req.Method, req.URL.Path)}
-		w := &watch{idle: idle, timer: time.AfterFunc(idle, func() { cancel(stalled) })}
+	watch := func(idle time.Duration, does string) *watch {
+		failed := func(err error, what string, span time.Duration) error {
+			return &Error{Registry: req.URL.Host, err: err, reason: fmt.Sprintf("it %s %s for %v in %s %s", does, what, span, req.Method, req.URL.Path)}
+		}
+		w := &watch{idle: idle, tooSlow: failed(errSlow, fmt.Sprintf("less than %d bytes a second", slowest), slowSpan), cancel: cancel,
+			timer: time.AfterFunc(idle, func() { cancel(failed(errStalled, "nothing", idle)) })}
 		w.timer.Stop()
 		return w
 	}
 	out := req.WithContext(ctx)
-	taking := watch(uploadIdle, "took nothing")
+	taking := watch(uploadIdle, "took")
 	if req.Body != nil && req.Body != http.NoBody {
-		out.Body = &watchedRequest{req.Body, taking}
+		out.Body = &watchedRequest{ReadCloser: req.Body, watch: taking}
 	}
 	resp, err := b.inner.RoundTrip(out)
 	taking.end()
@@ -72,25 +80,31 @@ func (b bounds) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return resp, nil
 	}
-	resp.Body = &answerBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, watch: watch(b.idle, "sent nothing"), req: req, left: limit(req)}
+	resp.Body = &answerBody{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, watch: watch(b.idle, "sent"), req: req, left: limit(req)}
 	return resp, nil
 }
 
 // stalledOr returns that a request stalled, where that is why it failed.
 func stalledOr(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+	if cause := context.Cause(ctx); errors.Is(cause, errStalled) || errors.Is(cause, errSlow) {
 		return cause
 	}
 	return err
 }
 
-// watch ends a request when the other side is waited for too long.
+// watch ends a request when the other side is waited for too long: at once, or
+// for what it brings or takes.
 type watch struct {
-	idle time.Duration
+	idle    time.Duration
+	tooSlow error
+	cancel  context.CancelCauseFunc
 
-	mu    sync.Mutex
-	timer *time.Timer
-	over  bool
+	mu     sync.Mutex
+	timer  *time.Timer
+	over   bool
+	began  time.Time // to wait; zero while it is not waited for
+	waited time.Duration
+	bytes  int64 // that came or were taken in that time
 }
 
 func (w *watch) begin() {
@@ -98,10 +112,32 @@ func (w *watch) begin() {
 	defer w.mu.Unlock()
 	if !w.over {
 		w.timer.Reset(w.idle)
+		w.began = time.Now()
 	}
 }
 
-func (w *watch) pause() { w.timer.Stop() }
+// pause ends the waiting, for so many bytes. Its error is that there are too few.
+func (w *watch) pause(bytes int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer.Stop()
+	if w.began.IsZero() {
+		return nil
+	}
+	w.waited += time.Since(w.began)
+	w.bytes += int64(bytes)
+	w.began = time.Time{}
+	if w.waited < slowSpan {
+		return nil
+	}
+	enough := float64(w.bytes) >= slowest*w.waited.Seconds()
+	w.waited, w.bytes = 0, 0
+	if enough {
+		return nil
+	}
+	w.cancel(w.tooSlow)
+	return w.tooSlow
+}
 
 func (w *watch) end() {
 	w.mu.Lock()
@@ -114,11 +150,15 @@ func (w *watch) end() {
 type watchedRequest struct {
 	io.ReadCloser
 	watch *watch
+	given int // bytes, by the last read
 }
 
 func (r *watchedRequest) Read(b []byte) (int, error) {
-	r.watch.pause()
+	if err := r.watch.pause(r.given); err != nil {
+		return 0, err
+	}
 	n, err := r.ReadCloser.Read(b)
+	r.given = n
 	if err == nil {
 		r.watch.begin()
 	}
@@ -126,7 +166,7 @@ func (r *watchedRequest) Read(b []byte) (int, error) {
 }
 
 func (r *watchedRequest) Close() error {
-	r.watch.pause()
+	_ = r.watch.pause(0) // it is over, however slow it was
 	return r.ReadCloser.Close()
 }
 
@@ -162,8 +202,11 @@ func (a *answerBody) Read(b []byte) (int, error) {
 func (a *answerBody) read(b []byte) (int, error) {
 	a.watch.begin()
 	n, err := a.ReadCloser.Read(b)
-	a.watch.pause()
-	if err != nil && err != io.EOF {
+	slow := a.watch.pause(n)
+	switch {
+	case err == nil && slow != nil:
+		return 0, slow
+	case err != nil && err != io.EOF:
 		err = stalledOr(a.ctx, err)
 	}
 	return n, err

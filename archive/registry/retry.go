@@ -130,7 +130,7 @@ func passing(err error) bool {
 	switch {
 	case errors.As(err, &dns):
 		return !dns.IsNotFound
-	case errors.Is(err, errPlain), errors.Is(err, errProtocol), errors.As(err, &header), errors.As(err, &certificate), errors.As(err, &host):
+	case errors.Is(err, errPlain), errors.Is(err, errProtocol), errors.Is(err, errSlow), errors.As(err, &header), errors.As(err, &certificate), errors.As(err, &host):
 		return false
 	}
 	return true
