@@ -58,6 +58,7 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 		go test -count=1 $(RACE) -timeout 30m -skip Thousand $(ENGINE_PACKAGES); \
 		go test -count=1 $(RACE) -run '$(ARCHIVE_TESTS)' ./archive; \
 	done
+	ARCHPRUNE_TEST_ENGINE=trixie-containerd go test -count=1 $(RACE) ./internal/limits
 
 .PHONY: disk
 disk: ## Let each call of the archive's file system fail, and the power be lost there (root).
