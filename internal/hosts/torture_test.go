@@ -37,7 +37,7 @@ func onLoop(t *testing.T, kind string, args ...string) {
 	must(t, "mkfs."+kind, append(args, file)...)
 	must(t, "mount", "-o", "loop", file, dir)
 	t.Cleanup(func() { must(t, "umount", dir) })
-	newScene(t, term, ahead, same(filepath.Join(dir, "archive"), 4)).play(duration())
+	newScene(t, term, ahead, same(filepath.Join(dir, "archive"), 4)).play(duration(), toBeStopped+leaseLost)
 }
 
 // TestHostsShareSSHFS: each host has a mount of its own, and remembers for itself.
@@ -52,7 +52,9 @@ func TestHostsShareSSHFS(t *testing.T) {
 		t.Cleanup(func() { must(t, "fusermount3", "-u", dir) })
 		paths = append(paths, filepath.Join(dir, "archive"))
 	}
-	newScene(t, term, ahead, paths).play(duration())
+	s := newScene(t, term, ahead, paths)
+	s.apart = true
+	s.play(duration(), toBeStopped+leaseLost)
 }
 
 // serveSSH starts an SSH server of the test's own, and returns its port and the
