@@ -92,7 +92,14 @@ func complain(log *ui.Messages, err error) {
 // advice is what a person can do about an error that does not say so itself.
 func advice(err error) string {
 	if errors.Is(err, engine.ErrUnavailable) {
-		return " -H, -c or DOCKER_HOST names another engine."
+		const another = "-H, -c or DOCKER_HOST names another engine."
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return ": root and the group of that socket are let in. " + another
+		case strings.HasSuffix(err.Error(), "?"):
+			return " " + another
+		}
+		return ". " + another
 	}
 	if errors.Is(err, archive.ErrLeaseLost) {
 		return ". Others may have gone on without this run, so it did nothing more: run it again."

@@ -161,6 +161,49 @@ func TestNoEngineAnswers(t *testing.T) {
 	}
 }
 
+// TestUnreachable: an engine that does not answer is named once, in the words of
+// the user, whatever the cause.
+func TestUnreachable(t *testing.T) {
+	configure(t, "", nil)
+	dir := t.TempDir()
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	hangsUp := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer hangsUp.Close()
+	tcp := func(url string) string { return "tcp://" + url[strings.Index(url, "//")+2:] }
+	for _, test := range []struct{ host, why string }{
+		{"unix://" + dir + "/docker.sock", "is the docker daemon running?"},
+		{tcp(dead.URL), "is the docker daemon running?"},
+		{tcp(hangsUp.URL), "EOF"},
+	} {
+		c, err := New(Options{Host: test.host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Info(t.Context())
+		if !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("%s: Info = %v, want %v", test.host, err, engine.ErrUnavailable)
+			continue
+		}
+		_, why, _ := strings.Cut(err.Error(), engine.ErrUnavailable.Error()+" at "+test.host+" (--host): ")
+		if !strings.Contains(why, test.why) || strings.Contains(why, test.host[strings.Index(test.host, "//")+2:]) || strings.Contains(why, "http://") {
+			t.Errorf("%s: Info = %v, want %q and the address once", test.host, err, test.why)
+		}
+	}
+}
+
+// TestUnreachableSocket: the client's words for a socket that is somebody
+// else's name its address three times; root is never refused.
+func TestUnreachableSocket(t *testing.T) {
+	const words = "permission denied while trying to connect to the Docker daemon socket at unix:///s: " +
+		`Get "http://%2Fs/v1.41/info": dial unix /s: connect: permission denied`
+	err := &unreachableError{"unix:///s", "DOCKER_HOST", errors.New(words)}
+	if want := "engine not reachable at unix:///s (DOCKER_HOST): permission denied"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+}
+
 // answerInfo is enough of an engine to be asked about itself.
 func answerInfo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", "1.45")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -53,13 +54,17 @@ type unreachableError struct {
 	err              error
 }
 
+// again is what the client's own words for a cause begin with, and where they
+// say the address again.
+var again = regexp.MustCompile(`error during connect: |permission denied while trying to connect to [^:]* socket at \S+: ` +
+	`|(Delete|Get|Head|Post|Put) "[^"]*": |dial (tcp|unix) \S+: (connect: )?`)
+
 func (e *unreachableError) Error() string {
-	// The client's own words for most causes say the address again.
 	why := strings.TrimPrefix(e.err.Error(), "Cannot connect to the Docker daemon at "+e.endpoint+". Is")
 	if why != e.err.Error() {
 		why = "is" + why
 	}
-	return fmt.Sprintf("%v at %s (%s): %s", engine.ErrUnavailable, e.endpoint, e.source, why)
+	return fmt.Sprintf("%v at %s (%s): %s", engine.ErrUnavailable, e.endpoint, e.source, again.ReplaceAllString(why, ""))
 }
 
 func (e *unreachableError) Unwrap() []error { return []error{engine.ErrUnavailable, e.err} }
