@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -208,35 +207,36 @@ func (l listing) row(r *archive.Record, ref string) listRow {
 	return row
 }
 
-// minRepository is what a repository gets at least.
-const minRepository = 14
+// What repositories and tags get at least, and where a tag may be broken.
+const (
+	minRepository, minTag = 14, 12
+	tagBreaks             = "-._+"
+)
 
-// fitRows wraps long repositories where the table would be wider than the
-// terminal, whose own wrapping nobody can read.
+// fitRows wraps long repositories, and then long tags, where the table would be
+// wider than the terminal, whose own wrapping nobody can read.
 func fitRows(rows []any, table string, width int) []any {
+	tag := 0
 	bare := make([]any, len(rows))
 	for i, r := range rows {
 		row := r.(listRow)
-		row.Repository = ""
+		tag = max(tag, utf8.RuneCountInString(row.Tag))
+		row.Repository, row.Tag = "", ""
 		bare[i] = row
 	}
-	var rest bytes.Buffer
-	if ui.WriteRows(&rest, "", table, listHeaders, bare) != nil {
-		return rows
-	}
-	others := 0
-	for line := range strings.Lines(rest.String()) {
-		others = max(others, utf8.RuneCountInString(strings.TrimRight(line, " \n")))
-	}
-	room := max(minRepository, width-others+utf8.RuneCountInString(listHeaders["Repository"]))
+	room := width - tableWidth(table, listHeaders, bare) + len(listHeaders["Repository"]) + minColumn - gap
+	tag = min(tag, max(minTag, room-minRepository))
+	repository := max(minRepository, room-max(tag, minColumn-gap))
 	var fitted []any
 	for _, r := range rows {
 		row := r.(listRow)
-		parts := wrap(row.Repository, room, nameBreaks)
-		row.Repository = parts[0]
-		fitted = append(fitted, row)
-		for _, part := range parts[1:] {
-			fitted = append(fitted, listRow{Repository: part})
+		repositories, tags := wrap(row.Repository, repository, nameBreaks), wrap(row.Tag, tag, tagBreaks)
+		for i := range max(len(repositories), len(tags)) {
+			if i > 0 {
+				row = listRow{}
+			}
+			row.Repository, row.Tag = at(repositories, i), at(tags, i)
+			fitted = append(fitted, row)
 		}
 	}
 	return fitted

@@ -36,3 +36,25 @@ ghcr.io/team/platform/demo-worker   1.4       d798ec325aa4   23 seconds ago   3.
 		}
 	}
 }
+
+func TestLongTagsWrapInAList(t *testing.T) {
+	rows := []any{
+		listRow{Repository: "ghcr.io/team/demo-worker", Tag: "v1.20.3-rc.1-20261125-gdeadbeef", ID: "d798ec325aa4", Archived: "23 seconds ago", Size: "3.49MB", Stored: "1.93MB"},
+		listRow{Repository: "demo", Tag: "1", ID: "d798ec325aa4", Archived: "23 seconds ago", Size: "3.49MB", Stored: "1.93MB"},
+	}
+	const want = `
+REPOSITORY      TAG           IMAGE ID       ARCHIVED         SIZE      STORED
+ghcr.io/team/   v1.20.3-rc.   d798ec325aa4   23 seconds ago   3.49MB    1.93MB
+demo-worker     1-20261125-
+                gdeadbeef
+demo            1             d798ec325aa4   23 seconds ago   3.49MB    1.93MB
+`
+	table := listing{}.table(false)
+	var out bytes.Buffer
+	if err := ui.WriteRows(&out, "", table, listHeaders, fitRows(rows, table, 80)); err != nil {
+		t.Fatal(err)
+	}
+	if got := "\n" + trimLines(out.String()); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}

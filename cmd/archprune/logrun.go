@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -36,12 +37,51 @@ func (a *app) logRun(c *cli.Context, folder string, names []string, format strin
 		format = "{{.ID}}"
 	}
 	if format == "" {
-		return a.describeRun(r, rows)
+		width := 0
+		if !c.Bool("no-trunc") {
+			width = terminalWidth(a.stdout)
+		}
+		return a.describeRun(r, rows, width)
 	}
 	return ui.WriteRows(a.stdout, format, eventTable, logHeaders, rows)
 }
 
-const eventTable = "{{.Time}}\t{{.Image}}\t{{.ID}}\t{{.Result}}\t{{.Why}}"
+// The columns of images; those of a narrow terminal leave out the IDs.
+const (
+	eventTable       = "{{.Time}}\t{{.Image}}\t{{.ID}}\t{{.Result}}\t{{.Why}}"
+	narrowEventTable = "{{.Time}}\t{{.Image}}\t{{.Result}}\t{{.Why}}"
+)
+
+// fitEvents makes a table of images no wider than a terminal: of the time only
+// the clock is told, the names of records are left out, those of images and
+// reasons take several lines.
+func fitEvents(rows []any, width int) (fitted []any) {
+	names := 0
+	bare := make([]any, len(rows))
+	for i, r := range rows {
+		row := r.(eventRow)
+		names = max(names, utf8.RuneCountInString(row.Image))
+		_, row.Time, _ = strings.Cut(strings.TrimSuffix(row.Time, "Z"), "T")
+		row.Why = strings.TrimPrefix(strings.Replace("; "+row.Why, "; record "+row.Record, "", 1), "; ")
+		rows[i] = row
+		row.Image, row.Why = "", ""
+		bare[i] = row
+	}
+	room := width - tableWidth(narrowEventTable, logHeaders, bare) + minColumn - gap + len(logHeaders["Why"])
+	names = min(names, max(minName, room-maxReason))
+	for _, r := range rows {
+		row := r.(eventRow)
+		images, whys := wrap(row.Image, names, nameBreaks), wrap(row.Why, max(minReason, room-max(names, minColumn-gap)), " ")
+		for i := range max(len(images), len(whys)) {
+			if i > 0 {
+				row = eventRow{}
+			}
+			row.Image, row.Why = at(images, i), at(whys, i)
+			fitted = append(fitted, row)
+		}
+	}
+	return fitted
+}
 
 // eventRow is what became of one image; its fields are what --format knows.
 type eventRow struct{ Time, Image, ID, Result, Archive, Record, Why string }
@@ -70,14 +110,19 @@ func nonEmpty(s string) []string {
 	return []string{s}
 }
 
-// describeRun tells of a run to a person.
-func (a *app) describeRun(r journal.Run, rows []any) error {
+// describeRun tells of a run to a person, on a terminal of that width; 0 has no
+// limit.
+func (a *app) describeRun(r journal.Run, rows []any, width int) error {
 	for _, line := range runLines(r, a.now()) {
 		fmt.Fprintln(a.stdout, ui.Clean(line))
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(a.stdout)
-		if err := ui.WriteRows(a.stdout, "", eventTable, logHeaders, rows); err != nil {
+		table := eventTable
+		if width > 0 && tableWidth(table, logHeaders, rows) > width {
+			table, rows = narrowEventTable, fitEvents(rows, width)
+		}
+		if err := ui.WriteRows(a.stdout, "", table, logHeaders, rows); err != nil {
 			return err
 		}
 	}

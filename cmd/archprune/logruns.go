@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +38,7 @@ func (a *app) logCommand() *cli.Command {
    .Archive .Record .Why`,
 		Flags: []cli.Flag{
 			quietFlag("only show IDs, of runs or, with RUN, of images"),
-			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole commands and IDs"},
+			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole commands, IDs and names of records"},
 			&cli.StringFlag{Name: "since", Usage: "only runs that began at `TIME` or later: a date, an RFC 3339 time or an age such as 24h"},
 			&cli.StringSliceFlag{Name: "filter", Usage: "only runs that pass `FILTER`; may be repeated"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is table, table TEMPLATE, json or TEMPLATE"},
@@ -114,8 +115,37 @@ func (a *app) logRuns(c *cli.Context, folder string, names []string, format stri
 		a.log.Info(said)
 		return nil
 	}
-	return ui.WriteRows(a.stdout, format, "{{.Run}}\t{{.Started}}\t{{.Command}}\t{{.Archived}}\t{{.Removed}}\t{{.Kept}}\t{{.Freed}}\t{{.Status}}",
-		logHeaders, rows)
+	table := runTable
+	if width := terminalWidth(a.stdout); format == "" && width > 0 && !c.Bool("no-trunc") {
+		table, rows = fitRuns(rows, width)
+	}
+	return ui.WriteRows(a.stdout, format, table, logHeaders, rows)
+}
+
+// The columns of runs; those of a narrow terminal leave the counts to 'log RUN'.
+const (
+	runTable       = "{{.Run}}\t{{.Started}}\t{{.Command}}\t{{.Archived}}\t{{.Removed}}\t{{.Kept}}\t{{.Freed}}\t{{.Status}}"
+	narrowRunTable = "{{.Run}}\t{{.Started}}\t{{.Command}}\t{{.Freed}}\t{{.Status}}"
+)
+
+// fitRuns makes a table of runs no wider than a terminal, whose own wrapping
+// nobody can read: it leaves out the counts, and then cuts commands.
+func fitRuns(rows []any, width int) (table string, fitted []any) {
+	if tableWidth(runTable, logHeaders, rows) <= width {
+		return runTable, rows
+	}
+	over, longest := tableWidth(narrowRunTable, logHeaders, rows)-width, 0
+	for _, r := range rows {
+		longest = max(longest, utf8.RuneCountInString(r.(logRow).Command))
+	}
+	for _, r := range rows {
+		row := r.(logRow)
+		if over > 0 {
+			row.Command = shorten(row.Command, max(minColumn, longest-over))
+		}
+		fitted = append(fitted, row)
+	}
+	return narrowRunTable, fitted
 }
 
 var logHeaders = map[string]string{
@@ -144,9 +174,7 @@ func newLogRow(r journal.Run, now time.Time, full bool) logRow {
 		Archived: "-", Removed: "-", Kept: "-", Freed: "-", Status: logStatus(r),
 		Engine: s.Engine, Archive: s.Archive, Host: s.Host, Version: s.Version}
 	if !full {
-		if cut := wrap(row.Command, commandWidth-1, " "); len(cut) > 1 {
-			row.Command = cut[0] + "…"
-		}
+		row.Command = shorten(row.Command, commandWidth)
 	}
 	if s.Plan != nil {
 		row.Archived = strconv.Itoa(r.Count(string(prune.Archived), string(prune.ArchivedRemoved)))

@@ -42,7 +42,7 @@ func (a *app) reportCommand() *cli.Command {
 func (a *app) writeOverview(to string, o overview.Overview) error {
 	switch to {
 	case "":
-		return o.Text(a.stdout)
+		return o.Text(a.stdout, terminalWidth(a.stdout))
 	case "-":
 		return o.HTML(a.stdout)
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/archprune/archprune/internal/ui"
 )
 
 // nameBreaks are the characters after which the name of an image may be broken.
@@ -40,4 +43,25 @@ func offset(text string, n int) int {
 		n--
 	}
 	return len(text)
+}
+
+// shorten cuts text to at most width characters, at a space.
+func shorten(text string, width int) string {
+	if lines := wrap(text, width-1, " "); len(lines) > 1 && utf8.RuneCountInString(text) > width {
+		return strings.TrimSuffix(lines[0], "…") + "…"
+	}
+	return text
+}
+
+// tableWidth is how wide a table gets.
+func tableWidth(table string, headers map[string]string, rows []any) int {
+	var out bytes.Buffer
+	if ui.WriteRows(&out, "", table, headers, rows) != nil {
+		return 0 // writing it says what is wrong
+	}
+	width := 0
+	for line := range strings.Lines(out.String()) {
+		width = max(width, utf8.RuneCountInString(strings.TrimRight(line, " \n")))
+	}
+	return width
 }

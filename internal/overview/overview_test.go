@@ -201,7 +201,7 @@ func hostilePage(t *testing.T) string {
 	if err := o.HTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Text(&text); err != nil {
+	if err := o.Text(&text, 0); err != nil {
 		t.Fatal(err)
 	}
 	if found := regexp.MustCompile(`[\x00\x1b\x{202e}\x{2028}]`).FindString(text.String()); found != "" {
@@ -274,7 +274,7 @@ func TestPageOfNothing(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if err := o.Text(&text); err != nil {
+	if err := o.Text(&text, 0); err != nil {
 		t.Fatal(err)
 	}
 	const want = `Engine:   web1, Docker 26.1.5, overlay2

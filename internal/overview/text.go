@@ -9,11 +9,19 @@ import (
 	"github.com/archprune/archprune/internal/ui"
 )
 
-// textRows is how many images are listed in text.
-const textRows = 10
+// textRows is how many images are listed in text, and minName what is shown of
+// a name at least.
+const (
+	textRows = 10
+	minName  = 20
+)
 
-// Text writes the totals and the images that take most.
-func (o Overview) Text(w io.Writer) error {
+// besides is how wide the columns of images are beside their names.
+const besides = len("   IMAGE ID       UNIQUE    SHARED    archive+remove")
+
+// Text writes the totals and the images that take most, for a terminal of some
+// width; 0 has no limit.
+func (o Overview) Text(w io.Writer, width int) error {
 	for _, line := range o.lines() {
 		if _, err := fmt.Fprintf(w, "%-10s%s\n", line[0], line[1]); err != nil {
 			return err
@@ -30,7 +38,11 @@ func (o Overview) Text(w io.Writer) error {
 	fmt.Fprintln(w)
 	t := ui.NewTable(w, "IMAGE", "IMAGE ID", "UNIQUE", "SHARED", "NEXT RUN")
 	for _, img := range largest {
-		t.Row(Some(img.Names, 1), img.ID, ui.Size3(img.Unique), ui.Size3(img.Common), img.Action)
+		name := Some(img.Names, 1)
+		if width > 0 {
+			name = ui.CutName(name, max(minName, width-besides))
+		}
+		t.Row(name, img.ID, ui.Size3(img.Unique), ui.Size3(img.Common), img.Action)
 	}
 	return t.Flush()
 }

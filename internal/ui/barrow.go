@@ -111,15 +111,20 @@ func (r *taskRow) drawBar(width int, now time.Time) string {
 	return "[" + strings.Repeat(" ", at) + bounceMark + strings.Repeat(" ", span-at) + "]"
 }
 
-// fitName cuts a name from the left: the end of an image reference tells more
-// than its registry.
+// fitName makes a name exactly so wide.
 func fitName(name string, width int) string {
+	return runewidth.FillRight(CutName(name, width), max(width, 0))
+}
+
+// CutName cuts a name to a width, from the left: the end of an image reference
+// tells more than its registry.
+func CutName(name string, width int) string {
 	if width <= 0 {
 		return ""
 	}
 	if over := runewidth.StringWidth(name) - width; over > 0 {
 		mark := "…"
-		name = runewidth.TruncateLeft(name, over+runewidth.StringWidth(mark), mark)
+		return runewidth.TruncateLeft(name, over+runewidth.StringWidth(mark), mark)
 	}
-	return runewidth.FillRight(name, width)
+	return name
 }
