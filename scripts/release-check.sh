@@ -70,9 +70,28 @@ deb() {
 	[ -z "$(find "$root/etc/systemd" -name 'archprune*')" ] || die "the package enables a unit"
 	[ ! -e "$root/var/lib/archprune" ] || die "the package makes an archive"
 
+	used "$root"
+
 	chroot "$root" dpkg --purge archprune >"$work/dpkg.log" 2>&1 || die "dpkg --purge: $(cat "$work/dpkg.log")"
 	files "$root" >"$work/after"
-	diff "$work/before" "$work/after" || die "the package leaves files behind"
+	[ -d "$root/var/lib/archprune/blobs" ] || die "the archive goes with the package"
+	grep -v -e '^./var/lib/archprune' "$work/after" | diff "$work/before" - || die "the package leaves files behind"
+}
+
+# used ROOT: an archive gets an image, proves it, and gives it out again.
+used() {
+	cp "$work"/one.dist/*_linux_amd64.image.tar "$1/image.tar"
+	chroot "$1" bash -ec '
+		archprune import /image.tar
+		archprune list
+		archprune verify
+		archprune export "$(archprune list --format "{{.Repository}}:{{.Tag}}")" -o /again.tar.zst
+		archprune log
+	' >"$work/used" 2>&1 || die "the installed program: $(cat "$work/used")"
+	for said in '^imported: archprune:' '^archprune  ' '^ok *archprune:' '^exported: archprune:' ' done *$'; do
+		grep -q -- "$said" "$work/used" || die "the installed program does not say '$said': $(cat "$work/used")"
+	done
+	rm "$1/image.tar" "$1/again.tar.zst"
 }
 
 rpm_package() {
