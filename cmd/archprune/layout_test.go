@@ -24,6 +24,7 @@ func TestWrap(t *testing.T) {
 		{"unlimited text", 0, " ", []string{"unlimited text"}},
 		{"matches no --keep pattern", 14, " ", []string{"matches no", "--keep pattern"}},
 		{"exactly ten chars", 11, " ", []string{"exactly ten", "chars"}},
+		{"some-long-service", 12, nameBreaks, []string{"some-long-", "service"}},
 		{"unbreakable", 4, " ", []string{"unbr", "eaka", "ble"}},
 		{"ghcr.io/team/tool:v1", 10, "/:", []string{"ghcr.io/", "team/tool:", "v1"}},
 		{"newest of ghcr.io/team/tool", 14, " ", []string{"newest of", "ghcr.io/team/", "tool"}},

@@ -207,11 +207,8 @@ func (l listing) row(r *archive.Record, ref string) listRow {
 	return row
 }
 
-// What repositories and tags get at least, and where a tag may be broken.
-const (
-	minRepository, minTag = 14, 12
-	tagBreaks             = "-._+"
-)
+// What repositories and tags get at least.
+const minRepository, minTag = 14, 12
 
 // fitRows wraps long repositories, and then long tags, where the table would be
 // wider than the terminal, whose own wrapping nobody can read.
@@ -230,7 +227,7 @@ func fitRows(rows []any, table string, width int) []any {
 	var fitted []any
 	for _, r := range rows {
 		row := r.(listRow)
-		repositories, tags := wrap(row.Repository, repository, nameBreaks), wrap(row.Tag, tag, tagBreaks)
+		repositories, tags := wrap(row.Repository, repository, nameBreaks), wrap(row.Tag, tag, partBreaks)
 		for i := range max(len(repositories), len(tags)) {
 			if i > 0 {
 				row = listRow{}

@@ -51,8 +51,8 @@ TIME       IMAGE                  RESULT             WHY
 03:00:09   ghcr.io/team/          stayed             it is used by container
            platform/                                 demo-cache (running) now
            demo-cache-service:
-           2026-11-23-build.471
-           1
+           2026-11-23-build.
+           4711
 `
 	if got := written(t, narrowEventTable, fitEvents(rows, 80)); got != want {
 		t.Errorf("%s\nwant %s", got, want)

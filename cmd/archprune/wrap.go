@@ -8,24 +8,30 @@ import (
 	"github.com/archprune/archprune/internal/ui"
 )
 
-// nameBreaks are the characters after which the name of an image may be broken.
-const nameBreaks = "/:@,"
+// nameBreaks are the characters after which the name of an image may be broken,
+// partBreaks those after which one of its parts may be where it must.
+const (
+	nameBreaks = "/:@,"
+	partBreaks = "-._+"
+)
 
 // wrap breaks text into lines of at most width characters, after one of the
-// characters in breaks where there is one, else where a name may be broken. A space at a break is dropped. A
-// width of 0 has no limit.
+// characters in breaks where there is one, else where a name may be broken. A
+// space at a break is dropped. A width of 0 has no limit.
 func wrap(text string, width int, breaks string) []string {
 	var lines []string
 	for width > 0 && utf8.RuneCountInString(text) > width {
 		limit := offset(text, width)
-		at := strings.LastIndexAny(text[:limit], breaks) + 1
+		at := 0
 		if text[limit] == ' ' && strings.Contains(breaks, " ") {
 			at = limit
 		}
-		if at <= 0 {
-			at = strings.LastIndexAny(text[:limit], nameBreaks) + 1
+		for _, set := range []string{breaks, nameBreaks, partBreaks} {
+			if at == 0 {
+				at = strings.LastIndexAny(text[:limit], set) + 1
+			}
 		}
-		if at <= 0 {
+		if at == 0 {
 			at = limit
 		}
 		lines = append(lines, strings.TrimRight(text[:at], " "))
