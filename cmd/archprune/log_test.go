@@ -46,10 +46,10 @@ func TestEventsOnTerminalOf80(t *testing.T) {
 			Why: "it is used by container demo-cache (running) now"},
 	}
 	const want = `
-TIME       IMAGE                  RESULT             WHY
-03:00:07   demo-api:2.3           archived+removed
-03:00:09   ghcr.io/team/          stayed             it is used by container
-           platform/                                 demo-cache (running) now
+TIME       IMAGE                 RESULT             WHY
+03:00:07   demo-api:2.3          archived+removed
+03:00:09   ghcr.io/team/         stayed             it is used by container
+           platform/                                demo-cache (running) now
            demo-cache-service:
            2026-11-23-build.
            4711

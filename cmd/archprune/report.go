@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 
+	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
 )
@@ -46,6 +48,9 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 func (a *app) reportQuietly(r prune.Report, archiveOnly bool) error {
 	var done []digest.Digest
 	for _, res := range r.Results {
+		if staysBelow(res) {
+			continue
+		}
 		switch res.Outcome {
 		case prune.Stayed, prune.Lost:
 			a.log.Error(fmt.Sprintf("%s: %s: %s", res.Outcome, imageName(res.Decision.Image), why(res)))
@@ -131,27 +136,46 @@ func (a *app) reportDeleted(r prune.Report) {
 }
 
 func (a *app) reportStayed(r prune.Report, title string) {
-	var lines []string
+	var stayed, lost []string
+	parents := 0
 	for _, res := range r.Results {
-		if res.Outcome == prune.Stayed {
-			lines = append(lines, fmt.Sprintf("stayed: %s (%s): %s", imageName(res.Decision.Image),
-				ui.ShortID(res.Decision.Image.ID.String()), why(res)))
+		switch {
+		case staysBelow(res):
+			parents++
+		case res.Outcome == prune.Stayed:
+			stayed = append(stayed, unplanned(res))
+		case res.Outcome == prune.Lost:
+			lost = append(lost, unplanned(res))
 		}
 	}
-	a.section(title, lines)
-	lines = nil
-	for _, res := range r.Results {
-		if res.Outcome == prune.Lost {
-			lines = append(lines, fmt.Sprintf("lost: %s (%s): %s", imageName(res.Decision.Image),
-				ui.ShortID(res.Decision.Image.ID.String()), why(res)))
-		}
+	if parents > 0 {
+		stayed = append(stayed, plural(parents, "untagged build parent")+" of images that stay")
 	}
-	a.section("Gone from the Engine, although they came into use:", lines)
+	a.section(title, stayed)
+	a.section("Gone from the Engine, although they came into use:", lost)
+}
+
+// unplanned tells of an image with which it went another way.
+func unplanned(res prune.Result) string {
+	return fmt.Sprintf("%s: %s (%s): %s", res.Outcome, imageName(res.Decision.Image), ui.ShortID(res.Decision.Image.ID.String()), why(res))
+}
+
+// staysBelow reports whether a result is that of a build parent which the engine
+// keeps for the images built on it, of which people are told anyway.
+func staysBelow(res prune.Result) bool {
+	return res.Outcome == prune.Stayed && res.Decision.BuildParent() && errors.Is(res.Err, engine.ErrConflict)
 }
 
 // why is the error of an image whose line names it already.
 func why(res prune.Result) string {
-	return strings.ReplaceAll(oneLine(res.Err), "saving "+res.Decision.Image.ID.String()+": ", "")
+	img := res.Decision.Image
+	text := oneLine(res.Err)
+	for _, name := range append([]string{img.ID.String()}, img.References...) {
+		for _, verb := range []string{"saving ", "removing "} {
+			text = strings.ReplaceAll(text, verb+name+": ", "")
+		}
+	}
+	return text
 }
 
 func (a *app) section(title string, lines []string) {
