@@ -73,7 +73,7 @@ func (a *app) list(c *cli.Context) error {
 	}
 	table := l.table(c.Bool("digests"))
 	if width := terminalWidth(a.stdout); format == "" && width > 0 {
-		rows = fitRows(rows, table, width)
+		table, rows = fitRows(rows, table, width)
 	}
 	return ui.WriteRows(a.stdout, format, table, listHeaders, rows)
 }
@@ -210,20 +210,27 @@ func (l listing) row(r *archive.Record, ref string) listRow {
 // What repositories and tags get at least.
 const minRepository, minTag = 14, 12
 
-// fitRows wraps long repositories, and then long tags, where the table would be
-// wider than the terminal, whose own wrapping nobody can read.
-func fitRows(rows []any, table string, width int) []any {
-	tag := 0
+// fitRows makes a list no wider than the terminal, whose own wrapping nobody can
+// read: it wraps long repositories, then long tags, and where that is not enough
+// it leaves the IDs out.
+func fitRows(rows []any, table string, width int) (string, []any) {
+	repository, tag := len(listHeaders["Repository"]), minColumn-gap
 	bare := make([]any, len(rows))
 	for i, r := range rows {
 		row := r.(listRow)
+		repository = max(repository, utf8.RuneCountInString(row.Repository))
 		tag = max(tag, utf8.RuneCountInString(row.Tag))
 		row.Repository, row.Tag = "", ""
 		bare[i] = row
 	}
-	room := width - tableWidth(table, listHeaders, bare) + len(listHeaders["Repository"]) + minColumn - gap
-	tag = min(tag, max(minTag, room-minRepository))
-	repository := max(minRepository, room-max(tag, minColumn-gap))
+	room := func() int {
+		return width - tableWidth(table, listHeaders, bare) + len(listHeaders["Repository"]) + minColumn - gap
+	}
+	if min(repository, minRepository)+min(tag, minTag) > room() {
+		table = strings.Replace(table, "{{.ID}}\t", "", 1)
+	}
+	tag = min(tag, max(minTag, room()-min(repository, minRepository)))
+	repository = max(min(repository, minRepository), room()-tag)
 	var fitted []any
 	for _, r := range rows {
 		row := r.(listRow)
@@ -236,7 +243,7 @@ func fitRows(rows []any, table string, width int) []any {
 			fitted = append(fitted, row)
 		}
 	}
-	return fitted
+	return table, fitted
 }
 
 // warnBad tells of records that can't be read or are not trusted, which a list would otherwise

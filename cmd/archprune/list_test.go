@@ -27,11 +27,7 @@ demo-worker                         1.4       d798ec325aa4   23 seconds ago   3.
 ghcr.io/team/platform/demo-worker   1.4       d798ec325aa4   23 seconds ago   3.49MB    1.93MB
 `,
 	} {
-		var out bytes.Buffer
-		if err := ui.WriteRows(&out, "", table, listHeaders, fitRows(rows, table, width)); err != nil {
-			t.Fatal(err)
-		}
-		if got := "\n" + trimLines(out.String()); got != want {
+		if got := fitted(t, rows, table, width); got != want {
 			t.Errorf("width %d: %s\nwant %s", width, got, want)
 		}
 	}
@@ -49,12 +45,29 @@ demo-worker     1-20261125-
                 gdeadbeef
 demo            1             d798ec325aa4   23 seconds ago   3.49MB    1.93MB
 `
-	table := listing{}.table(false)
-	var out bytes.Buffer
-	if err := ui.WriteRows(&out, "", table, listHeaders, fitRows(rows, table, 80)); err != nil {
-		t.Fatal(err)
-	}
-	if got := "\n" + trimLines(out.String()); got != want {
+	if got := fitted(t, rows, listing{}.table(false), 80); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+}
+
+// TestListLeavesIDsOut: where all that can be wrapped is, IDs go.
+func TestListLeavesIDsOut(t *testing.T) {
+	rows := []any{listRow{Repository: "ghcr.io/team/demo-worker", Tag: "2026-11-25-1", ID: "d798ec325aa4", Archived: "Less than a second ago", Size: "3.49MB", Stored: "1.93MB"}}
+	const want = `
+REPOSITORY                 TAG            ARCHIVED                 SIZE      STORED
+ghcr.io/team/demo-worker   2026-11-25-1   Less than a second ago   3.49MB    1.93MB
+`
+	if got := fitted(t, rows, listing{}.table(false), 84); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func fitted(t *testing.T, rows []any, table string, width int) string {
+	t.Helper()
+	var out bytes.Buffer
+	table, rows = fitRows(rows, table, width)
+	if err := ui.WriteRows(&out, "", table, listHeaders, rows); err != nil {
+		t.Fatal(err)
+	}
+	return "\n" + trimLines(out.String())
 }

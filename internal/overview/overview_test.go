@@ -282,7 +282,6 @@ Images:   none
 Next run: 0 archive+remove, 0 remove, 0 keep; frees about 0B
 Archive:  /nowhere
           there is no archive yet
-          grows by at most 0B, before compression
 `
 	if text.String() != want {
 		t.Errorf("text = %q, want %q", text.String(), want)

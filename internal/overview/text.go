@@ -62,7 +62,11 @@ func (o Overview) lines() [][2]string {
 	case o.HasArchive:
 		kept = fmt.Sprintf("%s, %s; unpacked they take %s", plural(o.Stored.Images, "image"), ui.Size3(o.Stored.Bytes), ui.Size3(o.Stored.Unpacked))
 	}
-	return append(lines, [2]string{"", kept}, [2]string{"", fmt.Sprintf("grows by at most %s, before compression", ui.Size3(o.Adds))})
+	lines = append(lines, [2]string{"", kept})
+	if o.Adds > 0 {
+		lines = append(lines, [2]string{"", fmt.Sprintf("grows by at most %s, before compression", ui.Size3(o.Adds))})
+	}
+	return lines
 }
 
 func (o Overview) shared() (bytes int64) {
