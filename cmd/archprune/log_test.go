@@ -44,6 +44,7 @@ func TestEventsOnTerminalOf80(t *testing.T) {
 			Why:    "record 20261125T030004.593Z-672cff6a42b1-8f726f2e8afa86938d25.json"},
 		eventRow{Time: "2026-11-25T03:00:09Z", Image: "ghcr.io/team/platform/demo-cache-service:2026-11-23-build.4711", ID: "a8ad372c2550", Result: "stayed",
 			Why: "it is used by container demo-cache (running) now"},
+		eventRow{Time: "2026-11-25T03:00:09Z", Image: "<none>", ID: "98b361decaf6", Result: "removed"},
 	}
 	const want = `
 TIME       IMAGE                 RESULT             WHY
@@ -53,6 +54,7 @@ TIME       IMAGE                 RESULT             WHY
            demo-cache-service:
            2026-11-23-build.
            4711
+03:00:09   98b361decaf6          removed
 `
 	if got := written(t, narrowEventTable, fitEvents(rows, 80)); got != want {
 		t.Errorf("%s\nwant %s", got, want)

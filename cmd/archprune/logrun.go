@@ -53,13 +53,16 @@ const (
 )
 
 // fitEvents makes a table of images no wider than a terminal: of the time only
-// the clock is told, the names of records are left out, those of images and
-// reasons take several lines.
+// the clock is told, the names of records are left out, untagged images go
+// by their ID, names and reasons take several lines.
 func fitEvents(rows []any, width int) (fitted []any) {
 	names := 0
 	bare := make([]any, len(rows))
 	for i, r := range rows {
 		row := r.(eventRow)
+		if row.Image == "<none>" {
+			row.Image = row.ID
+		}
 		names = max(names, utf8.RuneCountInString(row.Image))
 		_, row.Time, _ = strings.Cut(strings.TrimSuffix(row.Time, "Z"), "T")
 		row.Why = strings.TrimPrefix(strings.Replace("; "+row.Why, "; record "+row.Record, "", 1), "; ")
