@@ -26,6 +26,7 @@ const (
 type Info struct {
 	ID            string    // the engine's own ID, as in docker info
 	Host          string    // name of the engine's host
+	Product       string    // Docker, or what it calls itself
 	Version       string    // engine version, such as 26.1.5
 	APIVersion    string    // negotiated API version, such as 1.45
 	OS            string    // such as linux
@@ -33,6 +34,8 @@ type Info struct {
 	StorageDriver string    // such as overlay2
 	Store         StoreKind // kind of image store
 	RootDir       string    // data-root, on the engine's host
+	TakesParents  bool      // a removal may take an untagged build parent along
+	SeveralStay   bool      // an image with several names can't be removed safely
 }
 
 // Snapshot is what an engine held at one moment. Images, containers and

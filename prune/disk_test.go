@@ -74,7 +74,7 @@ func newFive(t *testing.T) *five {
 	for _, key := range []string{"one", "two", "three", "four"} {
 		f.images = append(f.images, sample(key, "demo-"+key+":1"))
 	}
-	f.images = append(f.images, sample("five", "demo-five:1", "demo-five:latest"))
+	f.images = append(f.images, sample("five", f.few(t, "demo-five:1", "demo-five:latest")...))
 	return f
 }
 

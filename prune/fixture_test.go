@@ -65,7 +65,28 @@ func (b bench) on(t testing.TB, e *enginetest.Engine) bench {
 
 // leaks reports whether a save that meets a layer twice costs the engine disk.
 func (b bench) leaks() bool {
-	return b.Store == engine.Classic && !strings.HasPrefix(b.Version, "20.")
+	return b.Store == engine.Classic && b.Kind != "podman" && !strings.HasPrefix(b.Version, "20.")
+}
+
+// few are the names, or the first alone where an image with several would stay.
+func (b bench) few(t testing.TB, names ...string) []string {
+	t.Helper()
+	if b.Differs(t, enginetest.SeveralNamesStay) {
+		return names[:1]
+	}
+	return names
+}
+
+// wantReclaimed checks that the report has a figure, where the engine gives one.
+func (b bench) wantReclaimed(t testing.TB, report prune.Report) {
+	t.Helper()
+	if b.Differs(t, enginetest.NoLayersSize) {
+		if report.Reclaimed != -1 {
+			t.Errorf("Reclaimed = %d, want that it is unknown", report.Reclaimed)
+		}
+	} else if report.Reclaimed <= 0 {
+		t.Errorf("Reclaimed = %d, want a figure", report.Reclaimed)
+	}
 }
 
 func (b bench) plan(t testing.TB, policy selector.Policy) selector.Plan {
@@ -164,6 +185,13 @@ func resultOf(t testing.TB, report prune.Report, name string) prune.Result {
 func wantOutcome(t testing.TB, report prune.Report, name string, want prune.Outcome) prune.Result {
 	t.Helper()
 	res := resultOf(t, report, name)
+	several := len(res.Decision.Image.References) > 1 && (want == prune.ArchivedRemoved || want == prune.Removed)
+	if several && enginetest.Shared(t).Differs(t, enginetest.SeveralNamesStay) {
+		want = prune.Kept
+		if why := res.Decision.Reasons[0]; why.Code != "several-names" {
+			t.Errorf("%s stays since it %s, want that it has several names", name, why.Text)
+		}
+	}
 	if res.Outcome != want {
 		t.Errorf("%s is %q (%v), want %q", name, res.Outcome, res.Err, want)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/restore"
 	"github.com/archprune/archprune/selector"
@@ -56,6 +57,7 @@ func TestChangedImageStays(t *testing.T) {
 			for _, names := range [][]string{{"demo-api:1"}, {"demo-api:1", "demo-api:latest"}} {
 				t.Run(what+"/"+moment+"/"+strings.Join(names, ","), func(t *testing.T) {
 					b := setup(t)
+					names := b.few(t, names...)
 					ids := b.Load(t, sample("x", names...), sample("y", "y:1"))
 					h := &hooked{Client: b.client}
 					h.before = func(call string, n int) {
@@ -90,7 +92,7 @@ func TestImageRemovedBySomebodyElse(t *testing.T) {
 	for _, moment := range []string{"LayersSize", "Save", "Inspect", "Containers", "Remove"} {
 		t.Run(moment, func(t *testing.T) {
 			b := setup(t)
-			ids := b.Load(t, sample("x", "demo-api:1", "demo-api:latest"), sample("z", "demo-api:3"))
+			ids := b.Load(t, sample("x", b.few(t, "demo-api:1", "demo-api:latest")...), sample("z", "demo-api:3"))
 			h := &hooked{Client: b.client}
 			done := false
 			h.before = func(call string, _ int) {
@@ -205,7 +207,7 @@ func (b bench) lateUse(t testing.TB) *hooked {
 
 func TestLateUseIsUndone(t *testing.T) {
 	b := setup(t)
-	id := b.Load(t, sample("x", "demo-api:1", "demo-api:latest"))[0]
+	id := b.Load(t, sample("x", b.few(t, "demo-api:1", "demo-api:latest")...))[0]
 	tries := 0
 	undo := func(ctx context.Context, r *archive.Record, names []string) error {
 		if tries++; tries == 1 {
@@ -215,6 +217,11 @@ func TestLateUseIsUndone(t *testing.T) {
 		return err
 	}
 	report := b.runOn(t, b.lateUse(t), b.folder, b.plan(t, selector.Policy{}), prune.Options{Undo: undo})
+	b.Except(t, enginetest.ForceTakesContainers, func() {
+		if list, err := b.client.Containers(t.Context()); err != nil || len(list) > 0 {
+			t.Errorf("containers = %+v, %v, want that force took them", list, err)
+		}
+	})
 	res := wantOutcome(t, report, "demo-api:1", prune.Stayed)
 	if !errors.Is(res.Err, engine.ErrLateUse) {
 		t.Errorf("error = %v, want %v", res.Err, engine.ErrLateUse)
@@ -293,7 +300,7 @@ func TestLateUseThatCantBeUndone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
-			b.Load(t, sample("x", "demo-api:1", "demo-api:latest"))
+			b.Load(t, sample("x", b.few(t, "demo-api:1", "demo-api:latest")...))
 			plan := b.plan(t, tt.policy)
 			report, err := prune.Run(t.Context(), b.lateUse(t), b.folder, plan, prune.Options{Undo: tt.undo})
 			if err != nil {

@@ -208,7 +208,7 @@ type run struct {
 	present  map[digest.Digest]bool // images still in the engine, as far as we know
 	children map[digest.Digest]int  // of these, those that were built on an image
 	again    map[digest.Digest]bool // images that were exported again
-	waiting  []removal              // proven, but a build child is still there
+	waiting  []removal              // proven, but tied to another image
 	removed  []removal              // gone from the engine since
 	added    int64
 

@@ -23,6 +23,18 @@ import (
 // byPush are options to push to this process, whatever it costs.
 func (b bench) byPush(t testing.TB) prune.Options {
 	t.Helper()
+	opts := b.perhapsByPush(t)
+	b.Except(t, enginetest.NoPush, func() {
+		if _, err := opts.OpenPush(t.Context()); !errors.Is(err, push.ErrUnreachable) {
+			t.Errorf("error = %v, want %v", err, push.ErrUnreachable)
+		}
+	})
+	return opts
+}
+
+// perhapsByPush are the same options for an engine that may not push.
+func (b bench) perhapsByPush(t testing.TB) prune.Options {
+	t.Helper()
 	info, err := b.client.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +151,7 @@ func TestEngineInItsOwnNetworkSaves(t *testing.T) {
 	b := setup(t)
 	b = b.on(t, enginetest.StartWith(t, os.Getenv("ARCHPRUNE_TEST_ENGINE"), enginetest.Options{OwnNetwork: true}))
 	b.Load(t, sample("one", "demo-api:1"), sample("two", "demo-api:2"))
-	report := b.run(t, b.plan(t, selector.Policy{}), b.byPush(t))
+	report := b.run(t, b.plan(t, selector.Policy{}), b.perhapsByPush(t))
 	wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
 	wantOutcome(t, report, "demo-api:2", prune.ArchivedRemoved)
 	if report.Partial() || report.Saved != 2 || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], "images are saved instead") {
@@ -175,6 +187,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("plan = %+v", plan)
 	}
 	saving := b.run(t, plan, prune.Options{})
+	b.Except(t, enginetest.StagesElsewhere, func() { wantOutcome(t, saving, "demo-api:1", prune.ArchivedRemoved) })
 	if b.Store == engine.Classic && resultOf(t, saving, "demo-api:1").Outcome != prune.Stayed {
 		t.Fatalf("a save succeeds, so the disk is too large to show anything: %+v", saving)
 	}

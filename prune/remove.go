@@ -23,13 +23,13 @@ type removal struct {
 	receipt  archive.Receipt
 }
 
-// removeWaiting removes what waits. An image with a build child that is still
-// in the engine goes on waiting, unless this is the last call.
+// removeWaiting removes what waits. An image that is tied to another which is
+// still in the engine goes on waiting, unless this is the last call.
 func (r *run) removeWaiting(ctx context.Context, last bool) error {
 	for {
-		i := slices.IndexFunc(r.waiting, func(m removal) bool { return !r.hasChild(m.decision.Image.ID) })
+		i := slices.IndexFunc(r.waiting, func(m removal) bool { return !r.tied(m.decision.Image) })
 		if i < 0 && last && len(r.waiting) > 0 {
-			i = 0 // its child stays: the engine refuses, and its answer is the reason
+			i = 0 // what it is tied to stays: the engine refuses, and its answer is the reason
 		}
 		if i < 0 {
 			return nil
@@ -46,9 +46,17 @@ func (r *run) removeWaiting(ctx context.Context, last bool) error {
 	}
 }
 
-// hasChild reports whether the engine has an image that was built on id. Only
-// the classic builder leaves such a tie.
-func (r *run) hasChild(id digest.Digest) bool { return r.children[id] > 0 }
+// tied reports whether another image has to go first: one that was built on
+// this, a tie that the classic builder leaves; or, where the engine would take
+// it along, the untagged image that this was built on.
+func (r *run) tied(img engine.Image) bool {
+	if !r.info.TakesParents {
+		return r.children[img.ID] > 0
+	}
+	parent := r.results[img.ParentID]
+	return parent != nil && r.present[img.ParentID] && parent.Outcome != Stayed &&
+		parent.Decision.Action != selector.Keep && parent.Decision.Image.Dangling()
+}
 
 // left notes that the engine has an image no longer.
 func (r *run) left(id digest.Digest) {

@@ -27,8 +27,12 @@ func TestRun(t *testing.T) {
 	wantOutcome(t, report, "kept:1", prune.Kept)
 	wantOutcome(t, report, ids[3].String(), prune.Removed)
 	b.wantNames(t, ids[2], "kept:1")
-	if report.Partial() || report.Added <= 0 || report.Reclaimed <= 0 || report.Finished.Before(report.Started) {
+	b.wantReclaimed(t, report)
+	if report.Partial() || report.Added <= 0 || report.Finished.Before(report.Started) {
 		t.Errorf("report = %+v", report)
+	}
+	if two.Outcome == prune.Kept {
+		return // it has several names
 	}
 	if want := []string{"demo-api:2", "demo-api:latest"}; !slices.Equal(two.Record.References, want) {
 		t.Errorf("names in the archive = %q, want %q", two.Record.References, want)
@@ -57,7 +61,8 @@ func TestRunTwice(t *testing.T) {
 
 func TestArchiveOnlyRemovesNothing(t *testing.T) {
 	b := setup(t)
-	ids := b.Load(t, sample("one", "demo-api:1"), sample("two", "demo-api:2", "demo-api:latest"), sample("untagged"))
+	names := b.few(t, "demo-api:2", "demo-api:latest")
+	ids := b.Load(t, sample("one", "demo-api:1"), sample("two", names...), sample("untagged"))
 	h := &hooked{Client: b.client}
 	for _, want := range []prune.Outcome{prune.Archived, prune.AlreadyArchived} {
 		report := b.runOn(t, h, b.folder, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
@@ -71,7 +76,7 @@ func TestArchiveOnlyRemovesNothing(t *testing.T) {
 		}
 	}
 	b.wantNames(t, ids[0], "demo-api:1")
-	b.wantNames(t, ids[1], "demo-api:2", "demo-api:latest")
+	b.wantNames(t, ids[1], names...)
 	b.wantNames(t, ids[2])
 	if h.calls["Remove"] != 0 {
 		t.Errorf("%d removals", h.calls["Remove"])
@@ -125,7 +130,8 @@ func TestRecordHasTheNamesOfNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
 			b.Load(t, sample("one", "demo-api:1", "demo-api:latest"))
-			b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+			all := selector.ArchiveOnly(b.plan(t, selector.Policy{}).Snapshot, nil)
+			b.run(t, all, prune.Options{ArchiveOnly: true})
 			b.Load(t, sample("two", "demo-api:2"))
 			b.Tag(t, "demo-api:2", "demo-api:latest")
 			for _, tag := range want[1:] {
@@ -134,6 +140,9 @@ func TestRecordHasTheNamesOfNow(t *testing.T) {
 			h := &hooked{Client: b.client}
 			report := b.runOn(t, h, b.folder, b.plan(t, protect(t, "demo-api:2")), prune.Options{})
 			res := wantOutcome(t, report, "demo-api:1", prune.ArchivedRemoved)
+			if res.Outcome == prune.Kept {
+				return // it has several names
+			}
 			if res.Record == nil || !slices.Equal(res.Record.References, want) {
 				t.Errorf("record = %+v, want the names %q", res.Record, want)
 			}
@@ -167,6 +176,9 @@ func TestReclaimedIsMeasured(t *testing.T) {
 		}
 		return n
 	}
+	b.Except(t, enginetest.NoLayersSize, func() {
+		b.wantReclaimed(t, b.run(t, b.plan(t, selector.Policy{}), prune.Options{}))
+	})
 	before := size()
 	report := b.run(t, b.plan(t, protect(t, "big:same-layers", "big:own")), prune.Options{})
 	wantOutcome(t, report, "big:1", prune.ArchivedRemoved)
@@ -230,7 +242,7 @@ func TestLayersThatAllShareAreFreed(t *testing.T) {
 		return len(list)
 	}
 	before := layers()
-	b.Load(t, sample("one", "demo-api:1"), sample("two", "demo-api:2"), sample("three", "demo-api:3", "demo-api:latest"))
+	b.Load(t, sample("one", "demo-api:1"), sample("two", "demo-api:2"), sample("three", b.few(t, "demo-api:3", "demo-api:latest")...))
 	if got := layers(); got != before+4 {
 		t.Fatalf("the engine has %d layer folders, want %d", got, before+4)
 	}

@@ -35,7 +35,13 @@ func setup(t *testing.T) host {
 	t.Helper()
 	e := enginetest.Shared(t)
 	e.Reset(t)
-	return connect(t, e)
+	h := connect(t, e)
+	e.Except(t, enginetest.NoPush, func() {
+		if _, err := push.Open(t.Context(), h.client, newFolder(t), h.info); !errors.Is(err, push.ErrUnreachable) {
+			t.Errorf("error = %v, want %v", err, push.ErrUnreachable)
+		}
+	})
+	return h
 }
 
 func connect(t *testing.T, e *enginetest.Engine) host {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/docker/api/types/image"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/archprune/archprune/archive"
@@ -85,7 +86,14 @@ func (b bench) removed(t testing.TB, img enginetest.Image) *archive.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.client.Remove(t.Context(), now); err != nil {
+	_, err = b.client.Remove(t.Context(), now)
+	if len(img.Names) > 1 && b.Differs(t, enginetest.SeveralNamesStay) {
+		if !errors.Is(err, engine.ErrUnsafe) {
+			t.Errorf("Remove = %v, want %v", err, engine.ErrUnsafe)
+		}
+		_, err = b.API().ImageRemove(t.Context(), r.ImageID.String(), image.RemoveOptions{Force: true})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return r

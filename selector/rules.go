@@ -25,6 +25,7 @@ const (
 	codeNotDangling     = "not-dangling"
 	codeDigestOnly      = "digest-only"
 	codeIncomplete      = "incomplete"
+	codeSeveralNames    = "several-names"
 	codeParent          = "parent"
 	codeEnough          = "enough-space"
 	codeFreesNothing    = "frees-nothing"
@@ -97,6 +98,9 @@ func (s *selection) findStays() {
 			c.stays = append(c.stays, Reason{codeNotDangling, "not dangling"})
 		}
 		c.stays = append(c.stays, s.unarchivable(c)...)
+		if s.snapshot.Engine.SeveralStay && len(c.image.References) > 1 {
+			c.stays = append(c.stays, Reason{codeSeveralNames, "has several names, and this engine has no safe way to remove such an image"})
+		}
 	}
 }
 

@@ -141,7 +141,7 @@ func (s *selection) decide(c *candidate) Decision {
 	switch {
 	case len(c.stays) > 0:
 		d.Action, d.Reasons = Keep, c.stays
-		if c.kept && !slices.Contains([]string{codeIncomplete, codeEnough, codeFreesNothing}, d.Reasons[0].Code) {
+		if c.kept && !slices.Contains([]string{codeIncomplete, codeSeveralNames, codeEnough, codeFreesNothing}, d.Reasons[0].Code) {
 			d.Reasons[0].Text += " (wins over " + c.keptBy + ")"
 		}
 	case s.archives(c):

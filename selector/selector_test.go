@@ -225,6 +225,18 @@ func TestImagesThatCannotBeArchivedStay(t *testing.T) {
 	})
 }
 
+func TestImagesThatCannotBeRemovedStay(t *testing.T) {
+	imitator := snapshot(image("1", "demo-api:2.3", "demo-api:latest"), image("2", "web:1"), image("3"))
+	imitator.Engine.SeveralStay = true
+	runSelect(t, []selectTest{
+		{"several names, and no safe way", imitator, Policy{KeepNothing: true}, []string{
+			"demo-api:2.3 keep: has several names, and this engine has no safe way to remove such an image",
+			"web:1 remove: --keep-nothing given: no image is archived",
+			"300000000000 remove: dangling",
+		}},
+	})
+}
+
 func TestBuildParentsFollowTheirChildren(t *testing.T) {
 	child := func(img engine.Image, parent digest.Digest) engine.Image {
 		img.ParentID = parent

@@ -23,7 +23,8 @@ import (
 //
 // An engine with a classic store keeps no time of a name that came with a pull
 // or a load: there such a move shows only if the image is younger than the
-// container.
+// container. Podman keeps no time at all, and has its own way to complete a
+// short name: there every name may have meant another image.
 func (c *Client) Containers(ctx context.Context) ([]engine.Container, error) {
 	list, err := c.api.ContainerList(ctx, container.ListOptions{All: true})
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *Client) Containers(ctx context.Context) ([]engine.Container, error) {
 			Name:    containerName(s.Names),
 			State:   string(s.State),
 			Created: time.Unix(s.Created, 0).UTC(),
-			ImageID: digest.Digest(s.ImageID),
+			ImageID: digest.Digest(argument(s.ImageID)),
 			Image:   s.Image,
 		}
 		if err := c.addMounts(ctx, &ctr, s.Mounts, meanings); err != nil {
@@ -64,16 +65,17 @@ func (c *Client) addMounts(ctx context.Context, ctr *engine.Container, points []
 		ctr.Created = created
 	}
 	for _, p := range points {
-		m, ok := meanings[p.Name]
+		name := cmp.Or(p.Name, p.Source) // podman's place for it is the latter
+		m, ok := meanings[name]
 		if !ok {
-			if m, err = c.meaning(ctx, p.Name); err != nil {
+			if m, err = c.meaning(ctx, name); err != nil {
 				return err
 			}
-			meanings[p.Name] = m
+			meanings[name] = m
 		}
-		ctr.Mounts = append(ctr.Mounts, engine.ImageMount{Name: p.Name, ImageID: m.id})
+		ctr.Mounts = append(ctr.Mounts, engine.ImageMount{Name: name, ImageID: m.id})
 		if m.id != "" && m.since.After(ctr.Created) {
-			ctr.Mounts = append(ctr.Mounts, engine.ImageMount{Name: p.Name})
+			ctr.Mounts = append(ctr.Mounts, engine.ImageMount{Name: name})
 		}
 	}
 	return nil
@@ -103,6 +105,9 @@ type meaning struct {
 	since time.Time     // before it the name may have meant another image; zero where it can't
 }
 
+// forever is later than any container.
+var forever = time.Unix(1<<40, 0)
+
 func (c *Client) meaning(ctx context.Context, name string) (meaning, error) {
 	res, err := c.api.ImageInspect(ctx, argument(name))
 	if err = c.translate(err); errors.Is(err, engine.ErrNotFound) {
@@ -113,6 +118,14 @@ func (c *Client) meaning(ctx context.Context, name string) (meaning, error) {
 	}
 	m := meaning{id: digest.Digest(res.ID)}
 	if argument(name) == res.ID || strings.Contains(name, "@") {
+		return m, nil
+	}
+	t, err := c.traits(ctx)
+	if err != nil {
+		return meaning{}, err
+	}
+	if !t.moby {
+		m.since = forever
 		return m, nil
 	}
 	m.since = res.Metadata.LastTagTime

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/opencontainers/go-digest"
 
@@ -23,14 +22,15 @@ func digestOf(s string) digest.Digest { return digest.Digest(s) }
 // commit makes an image and a child of it.
 func commit(t *testing.T, e *enginetest.Engine, parent, child string) (parentID, childID digest.Digest) {
 	t.Helper()
-	parentID = e.Load(t, sample(parent, parent))[0]
+	return e.Load(t, sample(parent, parent))[0], derive(t, e, parent, child)
+}
+
+// derive makes a child of an image.
+func derive(t *testing.T, e *enginetest.Engine, parent, child string) digest.Digest {
+	t.Helper()
 	ctr := e.CreateContainer(t, parent, "/key")
-	res, err := e.API().ContainerCommit(t.Context(), ctr, container.CommitOptions{Reference: child})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.RemoveContainer(t, ctr)
-	return parentID, digest.Digest(res.ID)
+	defer e.RemoveContainer(t, ctr)
+	return e.Commit(t, ctr, child)
 }
 
 // registry keeps what is pushed and gives it back, for the digest names that a
@@ -141,6 +141,7 @@ func TestRemoveWithDigestNames(t *testing.T) {
 				w := tap(t, e)
 				host := startRegistry(t)
 				id := e.Load(t, sample("x"))[0]
+				e.Except(t, enginetest.NoPlainRegistry, func() { wantNoPlainPush(t, e, id, host+"/a:1") })
 				for _, repo := range repos {
 					distribute(t, e, id, host+"/"+repo)
 				}

@@ -207,8 +207,11 @@ func TestUnreachableSocket(t *testing.T) {
 // answerInfo is enough of an engine to be asked about itself.
 func answerInfo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", "1.45")
-	if strings.HasSuffix(r.URL.Path, "/info") {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/info"):
 		_, _ = io.WriteString(w, `{"Name": "far"}`)
+	case strings.HasSuffix(r.URL.Path, "/version"):
+		_, _ = io.WriteString(w, `{"Components": [{"Name": "Engine"}]}`)
 	}
 }
 

@@ -151,5 +151,5 @@ func parent(t traits, id string) digest.Digest {
 	if t.store != engine.Classic {
 		return ""
 	}
-	return digest.Digest(id)
+	return digest.Digest(argument(id)) // podman's has no sha256: before it
 }

@@ -2,8 +2,10 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/system"
@@ -19,6 +21,7 @@ type traits struct {
 	api   string // version that is spoken
 	own   string // newest version that the engine knows: its age, even where DOCKER_API_VERSION pins api
 	moby  bool   // Docker's own engine, not one that imitates its API
+	name  string // Docker, or what such a one calls itself
 }
 
 // speaks reports whether calls may use what that API version brought.
@@ -35,7 +38,11 @@ func (c *Client) Info(ctx context.Context) (engine.Info, error) {
 	if err != nil {
 		return engine.Info{}, err
 	}
-	return c.newInfo(info), nil
+	t, err := c.traits(ctx)
+	if err != nil {
+		return engine.Info{}, err
+	}
+	return c.newInfo(t, info), nil
 }
 
 func (c *Client) info(ctx context.Context) (system.Info, error) {
@@ -46,10 +53,11 @@ func (c *Client) info(ctx context.Context) (system.Info, error) {
 	return info, nil
 }
 
-func (c *Client) newInfo(info system.Info) engine.Info {
+func (c *Client) newInfo(t traits, info system.Info) engine.Info {
 	return engine.Info{
-		ID:            info.ID,
+		ID:            engineID(t, info),
 		Host:          info.Name,
+		Product:       t.name,
 		Version:       info.ServerVersion,
 		APIVersion:    c.api.ClientVersion(),
 		OS:            info.OSType,
@@ -57,7 +65,18 @@ func (c *Client) newInfo(info system.Info) engine.Info {
 		StorageDriver: info.Driver,
 		Store:         storeKind(info),
 		RootDir:       info.DockerRootDir,
+		TakesParents:  !t.moby,
+		SeveralStay:   t.store == engine.Classic && !t.moby || t.store == engine.Containerd && !t.since("1.44"),
 	}
+}
+
+// engineID is what tells an engine from others. Podman makes up a new ID for
+// each answer.
+func engineID(t traits, info system.Info) string {
+	if t.moby {
+		return info.ID
+	}
+	return info.Name + ":" + info.DockerRootDir
 }
 
 // storeKind tells the image stores apart by the one field that an engine
@@ -89,12 +108,20 @@ func (c *Client) traits(ctx context.Context) (traits, error) {
 		api:   c.api.ClientVersion(),
 		own:   version.APIVersion,
 		moby:  slices.ContainsFunc(version.Components, func(v types.ComponentVersion) bool { return v.Name == "Engine" }),
+		name:  "Docker",
+	}
+	if len(version.Components) > 0 && !c.known.moby {
+		c.known.name = strings.TrimSuffix(version.Components[0].Name, " Engine")
 	}
 	return *c.known, nil
 }
 
+// errNoLayersSize means that an engine has images and counts no bytes for them.
+var errNoLayersSize = errors.New("the engine does not tell what its layers take")
+
 // LayersSize returns the bytes that the engine counts for all its image
-// layers. The difference between two answers is what a removal freed.
+// layers. The difference between two answers is what a removal freed. It fails
+// where the engine gives no figure, as podman does.
 func (c *Client) LayersSize(ctx context.Context) (int64, error) {
 	t, err := c.traits(ctx)
 	if err != nil {
@@ -108,6 +135,9 @@ func (c *Client) LayersSize(ctx context.Context) (int64, error) {
 	usage, err := c.api.DiskUsage(ctx, opts)
 	if err != nil {
 		return 0, fmt.Errorf("asking the engine for its disk usage: %w", c.translate(err))
+	}
+	if !t.moby && usage.LayersSize == 0 && len(usage.Images) > 0 {
+		return 0, errNoLayersSize
 	}
 	return usage.LayersSize, nil
 }

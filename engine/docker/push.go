@@ -108,7 +108,7 @@ func (c *Client) placeholder(ctx context.Context, name string) (digest.Digest, e
 	defer body.Close()
 	var id digest.Digest
 	err = decodeMessages(body, func(m message) {
-		if d, err := digest.Parse(m.Status); err == nil {
+		if d, err := digest.Parse(argument(m.Status)); err == nil {
 			id = d
 		}
 	})

@@ -45,6 +45,9 @@ func (c *Client) remove(ctx context.Context, img engine.Image) (engine.Removed, 
 	if err := c.confirm(ctx, t, img); err != nil {
 		return engine.Removed{}, err
 	}
+	if err := c.spareParent(ctx, t, img); err != nil {
+		return engine.Removed{}, err
+	}
 	var removed engine.Removed
 	switch {
 	case single(t, img):
@@ -126,7 +129,7 @@ func usage(containers []engine.Container, img engine.Image) string {
 func (c *Client) removeForced(ctx context.Context, t traits, img engine.Image) (engine.Removed, error) {
 	if !t.moby {
 		// Podman's force ends and removes the containers that use the image.
-		return engine.Removed{}, fmt.Errorf("%w: it has several names, and this is not Docker's own engine", engine.ErrUnsafe)
+		return engine.Removed{}, fmt.Errorf("%w: it has several names (%s), and this is not Docker's own engine", engine.ErrUnsafe, list(img.References))
 	}
 	// The only use of force. Without it the names would have to go one by one,
 	// and a name that moves in between takes the image that it moved to along.
@@ -216,6 +219,10 @@ func (c *Client) confirmGone(ctx context.Context, img engine.Image, removed engi
 // open what happened, it is what the engine has afterwards that counts.
 func (c *Client) deleteImage(ctx context.Context, img engine.Image, opts image.RemoveOptions) (engine.Removed, error) {
 	removed, err := c.delete(ctx, img.ID.String(), opts)
+	if err == nil && !slices.Contains(removed.Deleted, img.ID.String()) {
+		// Podman does not tell of an image whose layers others have too.
+		removed.Deleted = append(removed.Deleted, img.ID.String())
+	}
 	if err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) {
 		return removed, err
 	}
@@ -244,10 +251,10 @@ func (c *Client) delete(ctx context.Context, target string, opts image.RemoveOpt
 	var removed engine.Removed
 	for _, r := range list {
 		if r.Untagged != "" {
-			removed.Untagged = append(removed.Untagged, r.Untagged)
+			removed.Untagged = append(removed.Untagged, familiar(r.Untagged))
 		}
 		if r.Deleted != "" {
-			removed.Deleted = append(removed.Deleted, r.Deleted)
+			removed.Deleted = append(removed.Deleted, argument(r.Deleted))
 		}
 	}
 	return removed, nil

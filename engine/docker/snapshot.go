@@ -30,11 +30,11 @@ func (c *Client) Snapshot(ctx context.Context) (engine.Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Engine = c.newInfo(info)
 	t, err := c.traits(ctx)
 	if err != nil {
 		return s, err
 	}
+	s.Engine = c.newInfo(t, info)
 	if s.Images, err = c.images(ctx, t, true); err != nil {
 		return s, fmt.Errorf("listing images: %w", err)
 	}

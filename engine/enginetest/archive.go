@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/distribution/reference"
@@ -73,6 +74,14 @@ func describe(images []Image) (*archive, error) {
 		a.small = append(a.small, blob{f.name, data})
 	}
 	return a, nil
+}
+
+// dropLayout leaves a plain docker archive, for an engine that takes an OCI image
+// layout before that and then calls an image by its tag alone.
+func (a *archive) dropLayout() {
+	a.small = slices.DeleteFunc(a.small, func(b blob) bool {
+		return b.name == ocispec.ImageLayoutFile || b.name == ocispec.ImageIndexFile
+	})
 }
 
 // measureAll measures the layers side by side, since each layer's measure is

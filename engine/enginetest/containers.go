@@ -77,6 +77,23 @@ func (e *Engine) RemoveContainer(t testing.TB, id string) {
 	}
 }
 
+// Commit makes an image of a container, with that name or, if it is empty, none,
+// and returns its ID. The container's image is its build parent.
+func (e *Engine) Commit(t testing.TB, id, name string) digest.Digest {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	opts := container.CommitOptions{Reference: name, Comment: name}
+	if e.flavour.podman {
+		opts.Config = &container.Config{} // it wants one
+	}
+	res, err := e.api.ContainerCommit(ctx, id, opts)
+	if err != nil {
+		t.Fatalf("committing container %s: %v", id, err)
+	}
+	return e.ID(t, res.ID)
+}
+
 // Tag gives the image src the further name dst, or moves that name to it.
 func (e *Engine) Tag(t testing.TB, src, dst string) {
 	t.Helper()
@@ -113,6 +130,9 @@ func (e *Engine) Reset(t testing.TB) {
 	}
 	if err := e.removeImages(ctx); err != nil {
 		t.Fatalf("resetting the engine: %v", err)
+	}
+	if e.flavour.podman {
+		return // its build cache is untagged images
 	}
 	if _, err := e.api.BuildCachePrune(ctx, build.CachePruneOptions{All: true}); err != nil {
 		t.Fatalf("resetting the engine: %v", err)

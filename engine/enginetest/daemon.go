@@ -55,6 +55,10 @@ func startDaemon(f flavour, dir, logName string) (*daemon, error) {
 	defer log.Close()
 	cmd := exec.Command("/bin/sh", "-c", launch, "dockerd", f.root, dir, f.dockerd)
 	cmd.Env = []string{"PATH=" + f.path, "HOME=/root"}
+	if f.podman {
+		cmd = exec.Command("/bin/sh", "-c", launchPodman, "podman", dir, f.dockerd)
+		cmd.Env = []string{"PATH=" + f.path, "HOME=" + dir, "TMPDIR=" + dir + "/tmp"}
+	}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	var network uintptr

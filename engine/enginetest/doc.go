@@ -12,6 +12,10 @@
 //	host               the dockerd on PATH; the default
 //	trixie-classic     Debian 13's dockerd with its graph driver
 //	trixie-containerd  Debian 13's dockerd with the containerd image store
+//	podman             the podman on PATH, by its service of Docker's API
+//
+// Where podman differs from Docker's own engine a test asserts what it does
+// instead, by the name that [Difference] has for it.
 //
 // scripts/engine.sh gets them. Starting one needs root. A test that needs an
 // engine and can't have one fails: a skipped test would prove nothing.

@@ -17,7 +17,7 @@ import (
 
 // Engine is a private Docker engine.
 type Engine struct {
-	Kind     string           // as ARCHPRUNE_TEST_ENGINE names it, such as host
+	Kind     string           // as ARCHPRUNE_TEST_ENGINE names it, such as host or podman
 	Host     string           // as DOCKER_HOST takes it: unix:///…/docker.sock
 	Socket   string           // path of that socket
 	Dir      string           // folder of everything that the engine writes

@@ -125,11 +125,7 @@ func TestResetLeavesNothing(t *testing.T) {
 	e.Load(t, app(t, "demo-api:2.3", "2.3"), app(t, "demo-api:2.4", "2.4"), Image{Layers: []Layer{Content(9, 1<<20)}})
 	e.Tag(t, "demo-api:2.3", "demo-cache:latest")
 	id := e.RunContainer(t, "demo-api:2.4", "/bin/sleep", "600")
-	child, err := e.API().ContainerCommit(t.Context(), id, container.CommitOptions{Reference: "child:1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.CreateContainer(t, child.ID)
+	e.CreateContainer(t, e.Commit(t, id, "child:1").String())
 	e.Reset(t)
 	images, err := e.API().ImageList(t.Context(), image.ListOptions{All: true})
 	if err != nil || len(images) != 0 {

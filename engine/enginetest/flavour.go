@@ -14,13 +14,14 @@ import (
 // hint says how to come by an engine; it follows every failure to start one.
 const hint = "These tests need root and a real Docker engine that they start for themselves.\n" +
 	"Run them by `make test`, or get the engine by `scripts/engine.sh host`\n" +
-	"(`scripts/engine.sh trixie` for ARCHPRUNE_TEST_ENGINE=trixie-…)."
+	"(`scripts/engine.sh trixie` for ARCHPRUNE_TEST_ENGINE=trixie-…, `make test-podman` for podman)."
 
 // flavour is a kind of engine that can be started.
 type flavour struct {
 	name       string
 	root       string // folder to chroot into; empty for the machine's own system
 	dockerd    string // path of the program, inside root
+	podman     bool   // the program is podman
 	path       string // PATH of the program
 	containerd bool   // keep images in the containerd image store
 	ownNetwork bool   // start it in a network namespace of its own
@@ -38,6 +39,12 @@ func findFlavour(kind string) (flavour, error) {
 			return flavour{}, fmt.Errorf("no Docker engine to start: %w", err)
 		}
 		return flavour{name: "host", dockerd: dockerd, path: os.Getenv("PATH")}, nil
+	case "podman":
+		podman, err := exec.LookPath("podman")
+		if err != nil {
+			return flavour{}, fmt.Errorf("no podman to start: %w", err)
+		}
+		return flavour{name: kind, dockerd: podman, podman: true, path: os.Getenv("PATH")}, nil
 	case "trixie-classic", "trixie-containerd":
 		f := flavour{
 			name:       kind,
@@ -55,7 +62,7 @@ func findFlavour(kind string) (flavour, error) {
 		}
 		return f, nil
 	}
-	return flavour{}, fmt.Errorf("ARCHPRUNE_TEST_ENGINE=%q is not host, trixie-classic or trixie-containerd", kind)
+	return flavour{}, fmt.Errorf("ARCHPRUNE_TEST_ENGINE=%q is not host, trixie-classic, trixie-containerd or podman", kind)
 }
 
 // cacheDir is where scripts/engine.sh keeps what it gets.
@@ -70,10 +77,29 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "archprune-test"), nil
 }
 
-// configure writes the daemon's configuration and makes the client. All
-// settings go into a file of its own, because without one dockerd would read
-// the machine's. The machine's firewall and routing stay as they are.
+// configure writes the engine's configuration and makes the client.
 func (e *Engine) configure() error {
+	for _, name := range []string{"data", "etc", "cli"} {
+		if err := os.Mkdir(filepath.Join(e.Dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	write := e.writeDaemonConfig
+	if e.flavour.podman {
+		write = e.writePodmanConfig
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	var err error
+	e.api, err = client.NewClientWithOpts(client.WithHost(e.Host), client.WithAPIVersionNegotiation())
+	return err
+}
+
+// writeDaemonConfig puts all settings into a file of the engine's own, because
+// without one dockerd would read the machine's. The machine's firewall and
+// routing stay as they are.
+func (e *Engine) writeDaemonConfig() error {
 	config := map[string]any{
 		"hosts":            []string{e.Host},
 		"data-root":        e.DataRoot,
@@ -93,16 +119,7 @@ func (e *Engine) configure() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"data", "etc", "cli"} {
-		if err := os.Mkdir(filepath.Join(e.Dir, name), 0o700); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(filepath.Join(e.Dir, "daemon.json"), data, 0o600); err != nil {
-		return err
-	}
-	e.api, err = client.NewClientWithOpts(client.WithHost(e.Host), client.WithAPIVersionNegotiation())
-	return err
+	return os.WriteFile(filepath.Join(e.Dir, "daemon.json"), data, 0o600)
 }
 
 // joinStop undoes a failed start.

@@ -44,6 +44,9 @@ func (e *Engine) load(images []Image) ([]digest.Digest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.flavour.podman {
+		a.dropLayout()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	r, w := io.Pipe()

@@ -5,6 +5,7 @@
 package overview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,7 +124,7 @@ type Share struct {
 func New(f Facts) Overview {
 	info := f.Plan.Snapshot.Engine
 	o := Overview{Host: ui.Clean(info.Host), Archive: ui.Clean(f.Archive), Made: f.Now, Frees: f.Frees, Adds: f.Adds,
-		Engine: ui.Clean(fmt.Sprintf("Docker %s, %s", info.Version, info.StorageDriver))}
+		Engine: ui.Clean(fmt.Sprintf("%s %s, %s", cmp.Or(info.Product, "Docker"), info.Version, info.StorageDriver))}
 	for _, note := range f.Notes {
 		o.Notes = append(o.Notes, ui.Clean(note))
 	}

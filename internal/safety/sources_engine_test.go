@@ -40,6 +40,7 @@ var engineSources = []source{
 	{"engine/docker/remove.go", "engine/docker", []line{
 		{"an image is removed by a whole ID alone", "3", `if err := img.ID.Validate(); err != nil {`, "", "TestRemoveOfMissingImage", ""},
 		{"the engine is asked again before it removes", "3", `if err := c.confirm(ctx, t, img); err != nil {`, "", "TestRemoveRefusesWhatChanged", ""},
+		{"no other image goes with it", "3", `if err := c.spareParent(ctx, t, img); err != nil {`, "", "TestRemoveSparesUntaggedParent", ""},
 		{"one name at most needs no force", "2", "case single(t, img):\n\t\tremoved, err = c.deleteImage(ctx, img, image.RemoveOptions{})", "case single(t, img):\n\t\tremoved, err = c.deleteImage(ctx, img, image.RemoveOptions{Force: 1 > 0})", "TestRemove", ""},
 		{"what the engine has done is looked at", "3, 5", `return removed, c.confirmGone(ctx, img, removed)`, "return removed, nil", "TestRemoveNoticesLateUse", ""},
 		{"the engine means this image", "3", `if now.ID != img.ID {`, "", "TestRemoveRefusesAnotherImage", ""},
@@ -63,8 +64,13 @@ var engineSources = []source{
 		{"a call that was made is waited for", "5", `outlast(ctx, restoreTime)`, "context.WithCancel(ctx)", "TestInterruptedRemovalIsWaitedFor", ""},
 		{"the engine removes no parents by itself", "3", `list, err := c.api.ImageRemove(`, "opts.PruneChildren = true\n\tlist, err := c.api.ImageRemove(", "TestRemove", ""},
 	}},
+	{"engine/docker/parent.go", "engine/docker", []line{
+		{"an untagged parent that was not decided on stays", "3", `return fmt.Errorf("%w: this engine would remove its untagged build parent %s with it", engine.ErrUnsafe, parent.ID)`, "return nil", "TestRemoveSparesUntaggedParent", ""},
+	}},
 	{"engine/docker/containers.go", "engine/docker", []line{
 		{"containers that don't run count", "3", `container.ListOptions{All: true}`, "container.ListOptions{}", "TestRemoveRefusesWhatChanged", ""},
+		{"a mount counts wherever its name stands", "3", `cmp.Or(p.Name, p.Source)`, "p.Name", "TestContainersFindMountsBySource", ""},
+		{"where moves can't be told, any may have been", "4", `m.since = forever`, "_ = forever", "TestContainersResolveMounts", "podman"},
 		{"a mounted name may have moved", "4", `if m.id != "" && m.since.After(ctr.Created) {`, "", "TestRemoveRefusesMountedImage", ""},
 	}},
 	{"engine/docker/untag.go", "engine/docker", []line{
