@@ -42,6 +42,7 @@ missing() {
 	has umoci || echo umoci
 	has docker-registry || echo docker-registry
 	has ssh-keygen || echo openssh-client
+	has sshd || echo openssh-server
 	has podman || echo podman
 	has jq || echo jq
 	has bzip2 || echo bzip2
@@ -86,7 +87,7 @@ disable_services() {
 
 # install_packages installs what missing names.
 install_packages() {
-	local wanted log had_engine=yes had_registry=yes
+	local wanted log had_engine=yes had_registry=yes had_ssh=yes
 	wanted=$(missing "$1" | xargs -n1 | sort -u | xargs)
 	[ -n "$wanted" ] || return 0
 	has apt-get || die "this machine lacks $wanted (Debian's names) and has no apt-get: install them"
@@ -94,6 +95,7 @@ install_packages() {
 	say "installing Debian packages"
 	has dockerd || had_engine=no
 	has docker-registry || had_registry=no
+	has sshd || had_ssh=no
 	hold_services
 	log=$(mktemp)
 	export DEBIAN_FRONTEND=noninteractive
@@ -107,6 +109,7 @@ install_packages() {
 	rm -f "$log"
 	[ $had_engine = yes ] || disable_services docker containerd
 	[ $had_registry = yes ] || [ "$1" = demo ] || disable_services docker-registry
+	[ $had_ssh = yes ] || [ "$1" = demo ] || disable_services ssh
 	[ -z "$(missing "$1")" ] || die "still missing after the installation: $(missing "$1" | xargs)"
 }
 

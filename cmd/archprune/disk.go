@@ -182,13 +182,14 @@ func (w *wantedSpace) figures() []metrics.Gauge {
 	}
 }
 
-// sameDisk is only known for an engine on this host.
-func sameDisk(a, b string) bool {
-	theirs, err := deviceOf(a)
-	if err != nil {
+// sameDisk reports whether the engine's images and a path share a file system,
+// which is only known for an engine on this host.
+func sameDisk(info engine.Info, path string) bool {
+	theirs, err := deviceOf(info.RootDir)
+	if err != nil || near(info) != nil {
 		return false
 	}
-	ours, err := deviceOf(nearest(b)) // an archive still to be made: its parent decides
+	ours, err := deviceOf(nearest(path)) // an archive still to be made: its parent decides
 	return err == nil && ours == theirs
 }
 
@@ -203,10 +204,11 @@ func nearest(path string) string {
 	}
 }
 
-// freeBytes is the room on the file system of path; 0 is unknown.
-func freeBytes(path string) int64 {
-	d, err := diskOf(path)
-	if err != nil {
+// staging is the room where the engine stages a save; 0 is unknown, as it is of
+// an engine elsewhere.
+func staging(info engine.Info) int64 {
+	d, err := diskOf(info.RootDir)
+	if err != nil || near(info) != nil {
 		return 0
 	}
 	return d.free

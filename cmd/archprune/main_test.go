@@ -122,8 +122,10 @@ func TestScript(t *testing.T) {
 				return eng.Store == engine.Containerd, nil
 			case "classic":
 				return eng.Store == engine.Classic, nil
+			case "podman":
+				return eng.Kind == "podman", nil
 			case "zstd":
-				return readsZstd(eng.Version), nil
+				return eng.Kind == "podman" || readsZstd(eng.Version), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

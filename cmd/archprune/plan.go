@@ -86,7 +86,11 @@ func prospects(c *cli.Context, eng *docker.Client, plan selector.Plan, f *archiv
 	if err != nil {
 		return worth{}, ways{}, err
 	}
-	routes, err := foresee(c.Context, plan, f, way, eng.Local())
+	may, err := mayPush(c.Context, eng, way)
+	if err != nil {
+		return worth{}, ways{}, err
+	}
+	routes, err := foresee(c.Context, plan, f, way, may)
 	return w, routes, err
 }
 

@@ -45,12 +45,26 @@ func (a *app) useRoutes(c *cli.Context, eng *docker.Client, s engine.Snapshot, t
 	if opts.Way, err = parseRoute(c); err != nil {
 		return err
 	}
-	opts.Staging = freeBytes(s.Engine.RootDir)
+	opts.Staging = staging(s.Engine)
 	a.sweep(c.Context, eng, s)
-	if to != nil && eng.Local() {
+	may, err := mayPush(c.Context, eng, opts.Way)
+	if err != nil {
+		return err
+	}
+	if to != nil && may {
 		opts.OpenPush = func(ctx context.Context) (prune.Pusher, error) { return push.Open(ctx, eng, to, s.Engine) }
 	}
 	return nil
+}
+
+// mayPush reports whether a push is worth trying: by an engine on this host, and
+// of a kind whose pushes are known. Who insists on a push gets to know why it
+// is not possible.
+func mayPush(ctx context.Context, eng *docker.Client, way prune.Way) (bool, error) {
+	if !eng.Local() || way == prune.ByPush {
+		return eng.Local(), nil
+	}
+	return eng.CanPush(ctx)
 }
 
 // ways are how many images leave the engine by which way.
@@ -66,7 +80,7 @@ type ways struct {
 // which may be nil, does not have. Whether the engine reaches this process
 // shows when it is to push.
 func foresee(ctx context.Context, plan selector.Plan, f *archive.Archive, way prune.Way, near bool) (ways, error) {
-	r := prune.Routing{Want: way, Near: near, Staging: freeBytes(plan.Snapshot.Engine.RootDir),
+	r := prune.Routing{Want: way, Near: near, Staging: staging(plan.Snapshot.Engine),
 		Info: plan.Snapshot.Engine, Containers: plan.Snapshot.Containers, Catalog: &archive.Catalog{}}
 	if f != nil {
 		var err error

@@ -50,7 +50,7 @@ func estimate(ctx context.Context, plan selector.Plan, f *archive.Archive, at pl
 			have[id] = true
 		}
 	}
-	w.SameDisk = at.local() && sameDisk(plan.Snapshot.Engine.RootDir, at.path)
+	w.SameDisk = at.local() && sameDisk(plan.Snapshot.Engine, at.path)
 	return w, nil
 }
 
