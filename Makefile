@@ -60,6 +60,11 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 	done
 	ARCHPRUNE_TEST_ENGINE=trixie-containerd go test -count=1 $(RACE) ./internal/limits
 
+.PHONY: test-podman
+test-podman: ## Run the tests that need an engine on podman's service of Docker's API (root).
+	scripts/engine.sh host
+	ARCHPRUNE_TEST_ENGINE=podman go test -count=1 $(RACE) -timeout 30m -skip Thousand $(ENGINE_PACKAGES)
+
 .PHONY: disk
 disk: ## Let each call of the archive's file system fail, and the power be lost there (root).
 	scripts/engine.sh host
