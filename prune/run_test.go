@@ -130,7 +130,7 @@ func TestRecordHasTheNamesOfNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
 			b.Load(t, sample("one", "demo-api:1", "demo-api:latest"))
-			all := selector.ArchiveOnly(b.plan(t, selector.Policy{}).Snapshot, nil)
+			all := selector.ArchiveOnly(b.plan(t, selector.Policy{}).Snapshot, selector.Patterns{})
 			b.run(t, all, prune.Options{ArchiveOnly: true})
 			b.Load(t, sample("two", "demo-api:2"))
 			b.Tag(t, "demo-api:2", "demo-api:latest")
