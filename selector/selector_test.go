@@ -232,7 +232,7 @@ func TestImagesThatCannotBeRemovedStay(t *testing.T) {
 		{"several names, and no safe way", imitator, Policy{KeepNothing: true}, []string{
 			"demo-api:2.3 keep: has several names, and this engine has no safe way to remove such an image",
 			"web:1 remove: --keep-nothing given: no image is archived",
-			"300000000000 remove: dangling",
+			"300000000000 remove: dangling; --keep-nothing given: no image is archived",
 		}},
 	})
 }

@@ -18,18 +18,24 @@ import (
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
-// Podman removes an untagged parent with the last image that was built on it. On
-// another engine with build parents one line makes it look like podman.
-func TestRemoveSparesUntaggedParent(t *testing.T) {
-	e, _ := setup(t)
-	if e.Store == engine.Containerd {
-		return // its images have no parents
-	}
-	w := tap(t, e)
+// orphan makes an untagged image and a child of it, on an engine that is podman
+// or says so. A containerd store has no such ties.
+func orphan(t *testing.T) (e *enginetest.Engine, w *wire, parent, child digest.Digest) {
+	t.Helper()
+	e, _ = setup(t)
+	w = tap(t, e)
 	w.answer = imitate
-	parent, child := commit(t, e, "parent:1", "child:1")
-	other := e.Load(t, sample("other", "other:1"))[0]
-	e.Tag(t, other.String(), "parent:1")
+	parent, child = commit(t, e, "parent:1", "child:1")
+	e.Tag(t, e.Load(t, sample("other", "other:1"))[0].String(), "parent:1")
+	return e, w, parent, child
+}
+
+// Podman removes an untagged parent with the last image that was built on it.
+func TestRemoveSparesUntaggedParent(t *testing.T) {
+	e, w, parent, child := orphan(t)
+	if e.Store == engine.Containerd {
+		return
+	}
 	_, err := w.Remove(t.Context(), inspect(t, w.Client, child.String()))
 	w.wantUnsafe(t, err, child, "child:1")
 	if err == nil || !strings.Contains(err.Error(), parent.String()) {
@@ -49,16 +55,11 @@ func TestRemoveSparesUntaggedParent(t *testing.T) {
 
 // A parent of another image as well stays by itself.
 func TestRemoveWithASiblingNeedsNoCare(t *testing.T) {
-	e, _ := setup(t)
+	e, w, parent, child := orphan(t)
 	if e.Store == engine.Containerd {
-		return // its images have no parents
+		return
 	}
-	w := tap(t, e)
-	w.answer = imitate
-	parent, child := commit(t, e, "parent:1", "child:1")
-	sibling := derive(t, e, "parent:1", "sibling:1")
-	other := e.Load(t, sample("other", "other:1"))[0]
-	e.Tag(t, other.String(), "parent:1")
+	sibling := derive(t, e, parent.String(), "sibling:1")
 	if _, err := w.Remove(t.Context(), inspect(t, w.Client, child.String())); err != nil {
 		t.Error(err)
 	}

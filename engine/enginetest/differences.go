@@ -20,6 +20,7 @@ const (
 	NoPlainRegistry      Difference = "it pushes to and pulls from a registry by TLS alone, unless told otherwise"
 	NamesOfContainers    Difference = "a container is told of by the name that it was created by, whatever that means by now"
 	NoTimeOfTags         Difference = "it is not told when an image was tagged"
+	NoGzipArchives       Difference = "it loads no docker archive that is compressed with gzip"
 	NoSwarm              Difference = "it has no swarm services"
 	StagesElsewhere      Difference = "a save is staged in its temporary folder, not with its images"
 )
@@ -27,7 +28,7 @@ const (
 // Differences are all of them.
 var Differences = []Difference{
 	SeveralNamesStay, ForceTakesContainers, NamesHoldBy500, UntaggingRemoves, ParentsGoFirst, MountsByNameDoubt, NoLayersSize,
-	NoPush, NoPlainRegistry, NamesOfContainers, NoTimeOfTags, NoSwarm, StagesElsewhere,
+	NoPush, NoPlainRegistry, NamesOfContainers, NoTimeOfTags, NoGzipArchives, NoSwarm, StagesElsewhere,
 }
 
 // Differs reports whether the engine differs so, and notes it in the test's log.
