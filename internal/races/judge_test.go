@@ -224,18 +224,30 @@ func (e evidence) wrongRemovals() []string {
 			}
 		case givenBack:
 			if !e.cameBack(m) {
-				say("the report says that it was given back, but it is not there")
+				say("the report says that it was given back, but it is not there: %v", e.history(m.id))
 			}
 		}
 	}
 	return wrong
 }
 
-// cameBack reports whether an image is there again, or was until it was removed
-// once more.
+// cameBack reports whether an image is there again, or was for a time. Not every
+// end of it is told: a containerd store before 28.1 loses an image whose last
+// name somebody gives to another.
 func (e evidence) cameBack(m removal) bool {
 	_, there := e.after[digest.Digest(m.id)]
-	return there || slices.ContainsFunc(e.deletions(), func(ev event) bool { return ev.id == m.id && ev.at.After(m.end) })
+	return there || e.brought(m) || slices.ContainsFunc(e.deletions(), func(ev event) bool { return ev.id == m.id && ev.at.After(m.end) })
+}
+
+// history is all that the engine told of an image.
+func (e evidence) history(id string) []string {
+	var all []string
+	for _, ev := range e.events {
+		if ev.id == id || ev.name == id {
+			all = append(all, ev.at.Format(clock)+" "+ev.action+" "+ev.name)
+		}
+	}
+	return all
 }
 
 // strange are the names that went with an image, but were not in the plan.

@@ -144,6 +144,11 @@ func TestWrongsAreFound(t *testing.T) {
 			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
 			e.calls[0].body = []byte(gone(id1, "keep-1:1", "late:1"))
 		}, "is not there"},
+		"given back, and gone again untold": {func(e *evidence) {
+			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
+			e.calls[0].body = []byte(gone(id1, "keep-1:1", "late:1"))
+			e.events = append(e.events, event{at: at(13), action: "load", id: id1})
+		}, ""},
 		"given back for no reason": {func(e *evidence) {
 			line(e).Outcome, line(e).Error = "stayed", "it was given back from the archive"
 			e.after[id1] = nil
