@@ -19,6 +19,7 @@ build() {
 	local platforms=(linux/amd64)
 	[ -z "$full" ] || platforms=()
 	GIT_CONFIG_GLOBAL=$work/gitconfig git clone -q "$PWD" "$work/$1"
+	git -C "$work/$1" checkout -q --detach "$commit"
 	"$work/$1/scripts/release.sh" "$work/$1.dist" "${platforms[@]}"
 }
 
@@ -114,6 +115,7 @@ full=${1-}
 work=$(mktemp -d /var/tmp/archprune-release-XXXXXX)
 trap 'rm -rf --one-file-system "$work"' EXIT
 printf '[safe]\n\tdirectory = *\n' >"$work/gitconfig" # a clone is whoever's, and only read
+commit=$(GIT_CONFIG_GLOBAL=$work/gitconfig git rev-parse HEAD) # somebody may go on meanwhile
 same
 version=$(cd "$work/one.dist" && ls archprune_*_linux_amd64 | cut -d_ -f2)
 unshare --mount --propagation private scripts/release-check.sh in-namespace "$full" "$work" "$version"
