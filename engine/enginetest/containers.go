@@ -27,7 +27,7 @@ func (e *Engine) CreateContainer(t testing.TB, image string, cmd ...string) stri
 	host := &container.HostConfig{NetworkMode: "none"}
 	c, err := e.api.ContainerCreate(ctx, config, host, nil, nil, "")
 	if err != nil {
-		t.Fatalf("creating a container from %s: %v", image, err)
+		t.Fatalf("creating a container from %s: %v%s", image, err, e.heldUp(err))
 	}
 	return c.ID
 }
@@ -38,7 +38,7 @@ func (e *Engine) StartContainer(t testing.TB, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
 	if err := e.api.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
-		t.Fatalf("starting container %s: %v", id, err)
+		t.Fatalf("starting container %s: %v%s", id, err, e.heldUp(err))
 	}
 }
 
@@ -61,7 +61,7 @@ func (e *Engine) WaitContainer(t testing.TB, id string) int {
 	case c := <-ended:
 		return int(c.StatusCode)
 	case err := <-failed:
-		t.Fatalf("waiting for container %s: %v", id, err)
+		t.Fatalf("waiting for container %s: %v%s", id, err, e.heldUp(err))
 	}
 	return -1
 }

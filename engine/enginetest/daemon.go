@@ -2,9 +2,12 @@ package enginetest
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -122,4 +125,30 @@ func tail(name string) []byte {
 	}
 	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 	return bytes.Join(lines[max(0, len(lines)-15):], []byte("\n"))
+}
+
+// stacksWait bounds how long an engine may take to tell what it is at.
+const stacksWait = 10 * time.Second
+
+// heldUp tells what the engine is at, where a call got no answer in time: the
+// stacks of what its API was asked for, and the end of its log.
+func (e *Engine) heldUp(err error) string {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return ""
+	}
+	_ = e.daemon.process.Signal(syscall.SIGUSR1)
+	var stacks []byte
+	for began := time.Now(); len(stacks) == 0 && time.Since(began) < stacksWait; time.Sleep(100 * time.Millisecond) {
+		names, _ := filepath.Glob(filepath.Join(e.Dir, "exec", "goroutine-stacks-*"))
+		if len(names) > 0 {
+			stacks, _ = os.ReadFile(names[len(names)-1])
+		}
+	}
+	var said bytes.Buffer
+	for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
+		if bytes.Contains(stack, []byte("docker/daemon.(*Daemon).")) || bytes.Contains(stack, []byte("[syscall, ")) {
+			fmt.Fprintf(&said, "\n%s\n", stack)
+		}
+	}
+	return fmt.Sprintf("\nThe engine did not answer. It is at:\n%s\nIts log ends with:\n%s", &said, tail(e.Log))
 }
