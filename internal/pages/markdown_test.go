@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -109,16 +110,22 @@ func (r *reader) until(end string) (string, error) {
 	return "", fmt.Errorf("%s:%d: there is no %s", r.page, from, end)
 }
 
+// cronLine is a line of a crontab of the system: five times, and a user.
+var cronLine = regexp.MustCompile(`^([\d*/,-]+\s+){5}root\s+`)
+
 // commands are those of a block: all of a script, what follows the prompt in a
-// terminal's text.
+// terminal's text, what cron would run.
 func (b block) commands() string {
 	if b.language == "sh" {
 		return b.text
 	}
 	var typed strings.Builder
 	for line := range strings.Lines(b.text) {
-		if rest, ok := strings.CutPrefix(line, "$ "); ok {
+		if rest, ok := strings.CutPrefix(line, "$ "); ok && b.language == "console" {
 			typed.WriteString(rest)
+		}
+		if when := cronLine.FindString(line); when != "" && b.language == "crontab" {
+			typed.WriteString(line[len(when):])
 		}
 	}
 	return typed.String()

@@ -27,9 +27,8 @@ type scene struct {
 	registry *registrytest.Registry
 }
 
-func newScene(t *testing.T, bin string) *scene {
+func newScene(t *testing.T, e *enginetest.Engine, bin string) *scene {
 	t.Helper()
-	e := enginetest.Shared(t)
 	e.Reset(t)
 	arrangeEngine(t, e)
 	s := &scene{dir: t.TempDir(), registry: registrytest.Start(t, registrytest.Options{TLS: true})}
@@ -80,7 +79,8 @@ mount -t proc proc /proc
 mkdir -p "$dir/own" "$dir/home"
 mount -t tmpfs tmpfs "$dir/own"
 cp -r "$REPO" "$dir/own/repo"
-for folder in /etc /mnt /usr/local /var/lib /var/log; do
+rm -rf "$dir/own/repo/dist" "$dir/own/repo/bin"
+for folder in /etc /mnt /usr /var/cache /var/lib /var/log; do
 	mkdir -p "$dir/own/upper$folder" "$dir/own/work$folder"
 	mount -t overlay -o "lowerdir=$folder,upperdir=$dir/own/upper$folder,workdir=$dir/own/work$folder" overlay "$folder"
 done
@@ -103,14 +103,14 @@ archprune() {
 	case "${1-}" in
 	save-and-prune | forget)
 		local force=-f
-		[[ " $* " != *" -f "* ]] || force=''
+		[[ " $* " != *" -f "* && " $* " != *" --force "* ]] || force=''
 		command archprune "$1" $force "${@:2}"
 		;;
 	serve)
 		stop_server
 		command archprune "$@" > "$HOME/serve.log" 2>&1 &
 		server=$!
-		for _ in {1..100}; do
+		for _ in {1..600}; do
 			! (: < /dev/tcp/127.0.0.1/5000) 2>/dev/null || return 0
 			kill -0 "$server" || { cat "$HOME/serve.log"; return 1; }
 			sleep 0.1
@@ -136,6 +136,41 @@ ssh() {
 	"$@"
 }
 
+# What is built may need the network. What takes minutes or hours is only looked at.
+make() {
+	case "${1-}" in
+	build | demo | release) env -u SSL_CERT_FILE nsenter --net=/proc/self/fd/3 make "$@" ;;
+	*) command make -n "$@" | bash -n ;;
+	esac
+}
+
+# The engine has a socket elsewhere, and sees of this chapter what is below its home.
+docker() {
+	local i args=("$@")
+	[ "$1" = run ] || args=()
+	for i in "${!args[@]}"; do
+		case ${args[i]} in
+		/var/run/docker.sock:*)
+			args[i]=${DOCKER_HOST#unix://}:${args[i]#*:}
+			;;
+		/*:/*)
+			mkdir -p "$HOME/engine${args[i]%%:*}"
+			args[i]=$HOME/engine${args[i]}
+			;;
+		esac
+	done
+	[ "$1" != run ] || set -- "${args[@]}"
+	command docker "$@"
+}
+
+# systemd takes the unit with what was added to it, and says nothing.
+drop_in() {
+	mkdir -p "$HOME/units/archprune.service.d"
+	sed 's|/usr/bin/archprune |/bin/true |' packaging/systemd/archprune.service > "$HOME/units/archprune.service"
+	mv "$HOME/drop-in" "$HOME/units/archprune.service.d/page.conf"
+	[ -z "$(systemd-analyze verify --man=no "$HOME/units/archprune.service" 2>&1 | tee /dev/stderr)" ]
+}
+
 # podman takes no long names here.
 podman() {
 	command podman --root /mnt/podman --runroot /mnt/podman-run --tmpdir /mnt/podman-tmp \
@@ -149,25 +184,29 @@ func (s *scene) script(c chapter) string {
 	var text strings.Builder
 	text.WriteString(prelude)
 	for _, b := range c.blocks {
-		fmt.Fprintf(&text, "at=%s:%d\n", c.page, b.line)
+		fmt.Fprintf(&text, "at=%s:%d\necho \"== $at\"\n", c.page, b.line)
 		text.WriteString(s.local(b.before))
-		if b.language == "yaml" {
-			fmt.Fprintf(&text, "cat > /etc/archprune/config.yaml << 'END OF CONFIG'\n%sEND OF CONFIG\narchprune config show\n", b.text)
-			continue
+		switch b.language {
+		case "yaml":
+			fmt.Fprintf(&text, "cat > /etc/archprune/config.yaml << 'END OF FILE'\n%sEND OF FILE\narchprune config show\n", b.text)
+		case "ini":
+			fmt.Fprintf(&text, "cat > \"$HOME/drop-in\" << 'END OF FILE'\n%sEND OF FILE\ndrop_in\n", b.text)
+		default:
+			text.WriteString(s.local(b.commands()))
+			text.WriteString("stop_server\n")
 		}
-		text.WriteString(s.local(b.commands()))
-		text.WriteString("stop_server\n")
 	}
 	return text.String()
 }
 
 // local is commands as this scene can run them: the registry's name gets the
-// port that it listens on, a week ago is now, and what a page says of later
-// versions of Docker is for them alone.
+// port that it listens on, a week ago is now, the version is the one that was
+// built, and what a page says of later versions of Docker is for them alone.
 func (s *scene) local(commands string) string {
 	_, port, _ := strings.Cut(s.registry.Addr, ":")
 	var text strings.Builder
-	stage := strings.NewReplacer(registryHost+"/", registryHost+":"+port+"/", "--at 168h", "--at 0s")
+	stage := strings.NewReplacer(registryHost+"/", registryHost+":"+port+"/", "--at 168h", "--at 0s",
+		"archprune:VERSION", "archprune:$(docker image ls --format '{{.Tag}}' archprune)")
 	for line := range strings.Lines(stage.Replace(commands)) {
 		var since int
 		if _, comment, ok := strings.Cut(line, "# Docker "); ok {
