@@ -56,10 +56,7 @@ func blobDamage(t *testing.T, create kind) {
 		for name, damage := range damages {
 			for i := range 3 { // config, layer, manifest
 				t.Run(fmt.Sprintf("%s/%s/blob %d", form, name, i), func(t *testing.T) {
-					p := create(t)
-					h := other(t, p)
-					records := h.ingest(t, s)
-					h.close(t)
+					p, records := filled(t, create, s)
 					p.ChangeBlob(t, records[0].Blobs[i].Digest, damage)
 					checkDamage(t, p, s, records, records[0].Blobs[i].Digest)
 				})
@@ -183,12 +180,10 @@ func eachDamage(t *testing.T, create kind, run func(t *testing.T, p *place, r *a
 	for name, damage := range damages {
 		for i := range 3 { // config, layer, manifest
 			t.Run(fmt.Sprintf("%s/blob %d", name, i), func(t *testing.T) {
-				p := create(t)
-				h := other(t, p)
-				r := h.ingest(t, s)[0]
-				h.close(t)
-				p.ChangeBlob(t, r.Blobs[i].Digest, damage)
-				run(t, p, r, s, r.Blobs[i].Digest)
+				p, records := filled(t, create, s)
+				d := records[0].Blobs[i].Digest
+				p.ChangeBlob(t, d, damage)
+				run(t, p, records[0], s, d)
 			})
 		}
 	}

@@ -92,6 +92,15 @@ func forms(t testing.TB, images ...ClassicImage) map[string]save {
 	}
 }
 
+// filled is an archive with the images of a save.
+func filled(t testing.TB, create kind, s save) (*place, []*archive.Record) {
+	t.Helper()
+	p := create(t)
+	h := other(t, p)
+	defer h.close(t)
+	return p, h.ingest(t, s)
+}
+
 // ingest archives all images of a save.
 func (h handle) ingest(t testing.TB, s save) []*archive.Record {
 	t.Helper()

@@ -81,10 +81,7 @@ func eachSharedDamage(t *testing.T, create kind, kinds []string, run func(t *tes
 		damage := damages[name]
 		for what, layer := range map[string]int{"shared": 0, "own": 1} {
 			t.Run(name+"/"+what, func(t *testing.T) {
-				p := create(t)
-				h := other(t, p)
-				records := h.ingest(t, s)
-				h.close(t)
+				p, records := filled(t, create, s)
 				d := records[0].Contents[0].Layers[layer].Stored.Digest
 				p.ChangeBlob(t, d, damage)
 				run(t, p, records, d)
@@ -150,12 +147,10 @@ func sizeOf(r *archive.Record, d digest.Digest) int64 {
 func inspectGivesBack(t *testing.T, create kind) {
 	s := classic(t, NewImage(t, "demo-api:1", Layer(t, "one")))
 	for i := range 3 { // config, layer, manifest
-		p := create(t)
-		h := other(t, p)
-		r := h.ingest(t, s)[0]
-		h.close(t)
+		p, records := filled(t, create, s)
+		r := records[0]
 		p.ChangeBlob(t, r.Blobs[i].Digest, flipped)
-		h = other(t, p)
+		h := other(t, p)
 		damagedAre(t, h.inspect(t, []*archive.Record{r}, archive.Sample{}), r.Blobs[i].Digest)
 		_, err := other(t, p).sent(t, r)
 		if got, want := h.GivesBack(t.Context(), r), err == nil; got != want {

@@ -91,10 +91,7 @@ func repairFromArchive(t *testing.T, create kind) {
 	s := shared(t)
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
-			p := create(t)
-			h := other(t, p)
-			records := h.ingest(t, s)
-			h.close(t)
+			p, records := filled(t, create, s)
 			whole := second(t, create, p, records)
 			d := records[0].Contents[0].Layers[1].Stored.Digest
 			_, r := repairing(t, p, records, d, damage)
@@ -109,10 +106,7 @@ func repairFromArchive(t *testing.T, create kind) {
 		})
 	}
 	t.Run("config", func(t *testing.T) {
-		p := create(t)
-		h := other(t, p)
-		records := h.ingest(t, s)
-		h.close(t)
+		p, records := filled(t, create, s)
 		whole := second(t, create, p, records)
 		d := records[0].ConfigDigest()
 		_, r := repairing(t, p, records, d, gone)
@@ -128,10 +122,7 @@ func repairFromBad(t *testing.T, create kind) {
 	s := classic(t, NewImage(t, "demo-api:1", Layer(t, "one")))
 	for _, name := range []string{"one bit flipped", "missing", "too long"} {
 		t.Run(name, func(t *testing.T) {
-			p := create(t)
-			h := other(t, p)
-			records := h.ingest(t, s)
-			h.close(t)
+			p, records := filled(t, create, s)
 			bad := second(t, create, p, records)
 			d := records[0].Contents[0].Layers[0].Stored.Digest
 			bad.ChangeBlob(t, d, damages[name])
@@ -157,10 +148,7 @@ func repairFromRecord(t *testing.T, create kind) {
 	s := shared(t)
 	for _, name := range []string{"one bit flipped", "missing"} {
 		t.Run(name, func(t *testing.T) {
-			p := create(t)
-			h := other(t, p)
-			records := h.ingest(t, s)
-			h.close(t)
+			p, records := filled(t, create, s)
 			_, r := repairing(t, p, records, records[0].View.Digest, damages[name])
 			if err := r.FromRecords(t.Context()); err != nil {
 				t.Fatalf("FromRecords: %v", err)
@@ -183,10 +171,7 @@ func repairFromSave(t *testing.T, create kind) {
 			containerd(t, ocispec.MediaTypeImageLayerGzip, has)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := create(t)
-			h := other(t, p)
-			records := h.ingest(t, forms[0])
-			h.close(t)
+			p, records := filled(t, create, forms[0])
 			d := records[0].Contents[0].Layers[0].Stored.Digest
 			_, r := repairing(t, p, records, d, gone)
 			if got := r.Useful(append(forms[1].images, NewImage(t, "other:1", Layer(t, "other")).Image)); len(got) != 1 || got[0].ID != forms[1].images[0].ID {
@@ -232,13 +217,10 @@ func repairRecord(t *testing.T, create kind) {
 	s := shared(t)
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
-			p := create(t)
-			h := other(t, p)
-			records := h.ingest(t, s)
-			h.close(t)
+			p, records := filled(t, create, s)
 			whole := second(t, create, p, records)
 			p.ChangeRecord(t, records[0].Name(), damage)
-			h = other(t, p)
+			h := other(t, p)
 			r, err := h.NewRepair(nil)
 			if err != nil {
 				t.Fatal(err)
