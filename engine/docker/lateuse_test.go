@@ -255,6 +255,29 @@ func TestRemoveBelievesNoSuccess(t *testing.T) {
 	}
 }
 
+// A name that went with the image is told by the answer to its removal: no
+// failure after that may hide it.
+func TestRemoveNoticesLateNameThoughItCantLook(t *testing.T) {
+	e, c := setup(t)
+	if e.Store == engine.Containerd {
+		return // such an engine refuses
+	}
+	w := tap(t, e)
+	id := e.Load(t, sample("x", "a:1", "b:1"))[0]
+	img := inspect(t, c, id.String())
+	fail := afterRemoval("/json", "/images/")
+	w.before = func(r *http.Request) int {
+		if r.Method == http.MethodDelete {
+			e.Tag(t, id.String(), "late:1")
+		}
+		return fail(r)
+	}
+	if _, err := w.Remove(t.Context(), img); !errors.Is(err, engine.ErrLateUse) {
+		t.Errorf("Remove = %v, want late use", err)
+	}
+	wantGone(t, e, id.String())
+}
+
 // afterRemoval fails, once the engine was asked to remove an image, requests
 // with these parts in their path.
 func afterRemoval(parts ...string) func(*http.Request) int {

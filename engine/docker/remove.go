@@ -197,13 +197,13 @@ func (c *Client) confirmGone(ctx context.Context, img engine.Image, removed engi
 	if err == nil {
 		return errors.New("the engine reports success but still has the image")
 	}
-	if err = c.translate(err); !errors.Is(err, engine.ErrNotFound) {
-		return fmt.Errorf("looking whether it is gone: %w", err)
-	}
-	for _, name := range removed.Untagged {
+	for _, name := range removed.Untagged { // first, since no further call is needed to know
 		if name = familiar(name); !slices.Contains(img.References, name) && !slices.Contains(img.RepoDigests, name) {
 			return fmt.Errorf("%w: it had got the name %s", engine.ErrLateUse, name)
 		}
+	}
+	if err = c.translate(err); !errors.Is(err, engine.ErrNotFound) {
+		return fmt.Errorf("looking whether it is gone: %w", err)
 	}
 	containers, err := c.Containers(ctx)
 	if err != nil {
