@@ -15,21 +15,14 @@ import (
 // starts it again on what it left, and then looks for every image.
 func TestEngineKilled(t *testing.T) {
 	s := newScene(t)
-	seed := Seed(t)
-	t.Logf("ARCHPRUNE_TORTURE_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 3))
-	begin, tally := time.Now(), tally{}
-	for _, route := range []string{"save", "push"} {
+	for _, route := range routes {
 		s.fresh()
-		s.mustRun(pruning(route)...)
-		calls := s.wire.calls()
-		s.mustRun("restore", "--all", "--progress", "none")
-		for _, n := range Part(t, working(calls, rng)) {
+		calls, _ := s.unbroken(route)
+		for _, n := range Part(t, working(calls, s.rng)) {
 			s.fresh()
-			s.engineKilledAt(route, n, calls[n-1], rng, tally)
+			s.engineKilledAt(route, n, calls[n-1])
 		}
 	}
-	tally.log(t, s, time.Since(begin))
 }
 
 // working are the calls, from 1 on, at which the engine has work to do: all of
@@ -50,9 +43,9 @@ func working(calls []string, rng *rand.Rand) (all []int) {
 
 // engineKilledAt kills the engine within one call of a run. The run must end by
 // itself and say why, and all must be well when the engine is there again.
-func (s *scene) engineKilledAt(route string, at int, call string, rng *rand.Rand, tally tally) {
+func (s *scene) engineKilledAt(route string, at int, call string) {
 	s.Helper()
-	delay := time.Duration(rng.Int64N(int64(20 * time.Millisecond)))
+	delay := time.Duration(s.rng.Int64N(int64(20 * time.Millisecond)))
 	var reached atomic.Bool
 	kill := sync.OnceFunc(s.eng.Kill) // nobody kills the engine that is started after it
 	s.wire.watch(func(n int, engine http.Handler, rw http.ResponseWriter, r *http.Request) {
@@ -86,15 +79,10 @@ func (s *scene) engineKilledAt(route string, at int, call string, rng *rand.Rand
 		s.Error("the run does not say why it ended")
 	}
 	if reached.Load() {
-		tally.add(route, s.state(), call)
+		s.struck(route, call)
 	}
 	s.nothingLost()
-	s.mustRun(pruning(route)...)
-	s.wantImages(nil)
-	s.nothingLeft()
-	s.nothingLost()
-	s.mustRun("restore", "--all", "--progress", "none")
-	s.wantImages(s.images)
+	s.recovers(route)
 	if s.Failed() {
 		s.Fatalf("route %s, engine killed in call %d (%s), %v after it was asked; the run said:\n%s%s", route, at, call, delay, ran.Out, ran.Err)
 	}

@@ -3,12 +3,14 @@ package torture
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	dockercontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
@@ -28,6 +30,9 @@ type scene struct {
 	dir     string // of all that archprune writes
 	wire    *wire
 	host    string // the wire, as DOCKER_HOST takes it
+	rng     *rand.Rand
+	count   *Count
+	tally   tally
 
 	images    map[digest.Digest][]string // those that go, with their names
 	used      map[digest.Digest][]string // those that a container uses
@@ -37,9 +42,12 @@ type scene struct {
 func newScene(t *testing.T) *scene {
 	dir := Memory(t)
 	s := &scene{T: t, dir: dir, wire: &wire{}, program: Build(t, dir), images: map[digest.Digest][]string{}, used: map[digest.Digest][]string{},
-		eng: enginetest.StartWith(t, os.Getenv("ARCHPRUNE_TEST_ENGINE"), enginetest.Options{InMemory: true})}
+		eng:   enginetest.StartWith(t, os.Getenv("ARCHPRUNE_TEST_ENGINE"), enginetest.Options{InMemory: true}),
+		tally: tally{}, rng: rand.New(rand.NewPCG(Seed(t), 1))}
 	s.host = s.eng.Behind(t, s.wire.before)
 	s.fill()
+	s.count = NewCount(t, s.eng)
+	t.Cleanup(func() { s.tally.log(t) })
 	return s
 }
 
@@ -92,9 +100,23 @@ func (s *scene) mustRun(args ...string) {
 	}
 }
 
+// routes are those of runs that are treated badly.
+var routes = []string{"save", "push"}
+
 // pruning is the run that is treated badly.
 func pruning(route string) []string {
 	return []string{"save-and-prune", "--force", "--keep", "app-*", "--route", route, "--progress", "none"}
+}
+
+// unbroken is a run that nothing happens to, after which all images come back:
+// its calls to the engine, and how long it took.
+func (s *scene) unbroken(route string) (calls []string, length time.Duration) {
+	s.Helper()
+	begin := time.Now()
+	s.mustRun(pruning(route)...)
+	calls, length = s.wire.calls(), time.Since(begin)
+	s.mustRun(restoring...)
+	return calls, length
 }
 
 // fresh is a scene without an archive and with all images.

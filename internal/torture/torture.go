@@ -25,19 +25,19 @@ import (
 // Long reports whether there is time for the long variants of tests.
 func Long() bool { return os.Getenv("ARCHPRUNE_TORTURE") == "long" }
 
-// Seed is what chance begins with. The engine's own haste can't be repeated,
+// Seed is what chance begins with; it is logged. The engine's own haste can't be repeated,
 // but what is asked of it can.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
-	value := os.Getenv("ARCHPRUNE_TORTURE_SEED")
-	if value == "" {
-		return rand.Uint64()
+	seed := rand.Uint64()
+	if value := os.Getenv("ARCHPRUNE_TORTURE_SEED"); value != "" {
+		var err error
+		if seed, err = strconv.ParseUint(value, 10, 64); err != nil {
+			t.Fatalf("ARCHPRUNE_TORTURE_SEED=%q: want a number", value)
+		}
 	}
-	n, err := strconv.ParseUint(value, 10, 64)
-	if err != nil {
-		t.Fatalf("ARCHPRUNE_TORTURE_SEED=%q: want a number", value)
-	}
-	return n
+	t.Logf("ARCHPRUNE_TORTURE_SEED=%d", seed)
+	return seed
 }
 
 // Part returns the share of a long list that ARCHPRUNE_TORTURE_PART asks for:

@@ -53,12 +53,14 @@ func (w *wire) calls() []string {
 var (
 	version = regexp.MustCompile(`^/v[0-9.]+`)
 	about   = regexp.MustCompile(`^/(images|containers)/(.+)/(json|push|tag|history)$`)
-	itself  = regexp.MustCompile(`^/(images|containers)/(.+:.+|[0-9a-f]{64})$`)
+	named   = regexp.MustCompile(`^/images/.+@sha256:[0-9a-f]{64}$`)
+	itself  = regexp.MustCompile(`^/(images|containers)/([^@]+:[^@]+|[0-9a-f]{64})$`)
 )
 
 // kind is what a call asks for, whatever the image.
 func kind(r *http.Request) string {
 	path := version.ReplaceAllString(r.URL.Path, "")
 	path = about.ReplaceAllString(path, "/$1/NAME/$3")
+	path = named.ReplaceAllString(path, "/images/NAME@ID")
 	return r.Method + " " + strings.TrimPrefix(itself.ReplaceAllString(path, "/$1/NAME"), "/")
 }
