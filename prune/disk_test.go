@@ -3,6 +3,7 @@ package prune_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,15 +16,17 @@ import (
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/internal/durable/durabletest"
+	"github.com/archprune/archprune/internal/torture"
 	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/selector"
 )
 
-// TestDiskFails archives five images and removes them from the engine, again and
-// again, and each time another call of the archive's file system goes wrong.
-// Whatever comes of it, each image is in the engine or in the archive, and the
-// next run completes what this one did not.
+// TestDiskFails archives five images by each way and removes them from the
+// engine, again and again, and each time another call of the archive's file
+// system goes wrong. Whatever comes of it, each image is in the engine or in the
+// archive, and the next run completes what this one did not.
 func TestDiskFails(t *testing.T) {
+	count := torture.NewCount(t, enginetest.Shared(t))
 	for name, mode := range map[string]struct {
 		faults durabletest.Faults
 		power  bool // is lost after the run
@@ -33,28 +36,31 @@ func TestDiskFails(t *testing.T) {
 		"the disk is full":                            {faults: durabletest.Faults{Lasting: true}},
 		"the power is lost":                           {faults: durabletest.Faults{Lasting: true, Err: syscall.EIO}, power: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFive(t)
-			calls := f.try(t, durabletest.Faults{}, mode.power)
-			tried := 0
-			for _, at := range spread(calls) {
-				mode.faults.At = at
-				f.try(t, mode.faults, mode.power)
-				tried++
-				if t.Failed() {
-					t.Fatalf("the fault was call %d of %d", at, calls)
+		for _, way := range []prune.Way{prune.BySave, prune.ByPush} {
+			t.Run(string(way)+", "+name, func(t *testing.T) {
+				f := newFive(t, way, count)
+				calls := f.unbroken(t)
+				for _, at := range torture.Part(t, spread(calls)) {
+					mode.faults.At = at
+					f.try(t, mode.faults, mode.power)
+					if t.Failed() {
+						t.Fatalf("the fault was call %d of %d", at, calls)
+					}
 				}
-			}
-			t.Logf("%d faults tried in a run of %d calls, %d images lost", tried, calls, f.lost)
-		})
+			})
+		}
 	}
 }
 
 // spread is which of so many calls are to fail: with all of them it takes too
-// long for each change. Neighbours differ in each test.
+// long for each change.
 func spread(calls int) []int {
+	step := max(1, calls/4)
+	if torture.Long() {
+		step = 1
+	}
 	var at []int
-	for n := 1; n <= calls; n += max(1, calls/faultsAtMost) {
+	for n := 1 + rand.IntN(step); n <= calls; n += step {
 		at = append(at, n)
 	}
 	return at
@@ -63,14 +69,15 @@ func spread(calls int) []int {
 // five are images on an engine.
 type five struct {
 	bench
+	way    prune.Way
 	images []enginetest.Image
 	ids    []digest.Digest
-	lost   int
+	count  *torture.Count
 }
 
-func newFive(t *testing.T) *five {
+func newFive(t *testing.T, way prune.Way, count *torture.Count) *five {
 	t.Helper()
-	f := &five{bench: setup(t)}
+	f := &five{bench: setup(t), way: way, count: count}
 	for _, key := range []string{"one", "two", "three", "four"} {
 		f.images = append(f.images, sample(key, "demo-"+key+":1"))
 	}
@@ -78,8 +85,23 @@ func newFive(t *testing.T) *five {
 	return f
 }
 
-// try has one run with faults, which it returns the calls of, and one without.
-func (f *five) try(t *testing.T, faults durabletest.Faults, power bool) (calls int) {
+// unbroken is a run without a fault. It returns the calls.
+func (f *five) unbroken(t *testing.T) (calls int) {
+	t.Helper()
+	f.ids = f.Load(t, f.images...)
+	disk := durabletest.NewDisk(t, durabletest.Faults{})
+	report, err := f.saveAndPrune(t, filepath.Join(t.TempDir(), "archive"), archive.Options{FS: disk.On})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by := map[prune.Way]int{prune.BySave: report.Saved, prune.ByPush: report.Pushed}; by[f.way] != len(f.images) {
+		t.Fatalf("%d images left by %s, want all", by[f.way], f.way)
+	}
+	return disk.Calls()
+}
+
+// try has one run with faults, and one without.
+func (f *five) try(t *testing.T, faults durabletest.Faults, power bool) {
 	t.Helper()
 	f.ids = f.Load(t, f.images...)
 	before, err := f.client.Snapshot(t.Context())
@@ -90,54 +112,61 @@ func (f *five) try(t *testing.T, faults durabletest.Faults, power bool) (calls i
 	dir := t.TempDir()
 	path := filepath.Join(dir, "archive")
 	disk := durabletest.NewDisk(t, faults)
-	_ = f.saveAndPrune(t, path, archive.Options{FS: disk.On})
-	calls = disk.Calls()
+	_, _ = f.saveAndPrune(t, path, archive.Options{FS: disk.On})
+	if disk.Reached() {
+		f.count.Faults++
+	}
 	if power {
 		if err := disk.LosePower(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
+	f.look(t, path, images, false)
+	if _, err := f.saveAndPrune(t, path, archive.Options{}); err != nil {
+		f.count.Unreadable++
+		t.Errorf("the run after it: %v", err)
+	}
+	f.look(t, path, images, true)
+	tidied(t, path)
+}
+
+// look wants each image in the engine or in the archive; when all are gone, in
+// the archive.
+func (f *five) look(t *testing.T, path string, images []engine.Image, gone bool) {
+	t.Helper()
+	f.wantNoTrace(t)
 	for _, img := range images {
+		f.count.Images++
 		missing := f.inEngine(t, img)
-		if missing == nil {
+		if gone && missing == nil {
+			t.Errorf("%s is still in the engine after the next run", title(img))
+		}
+		if !gone && missing == nil {
 			continue
 		}
 		if err := f.inArchive(t, path, img); err != nil {
-			f.lost++
+			f.count.Lost++
 			t.Errorf("%s is lost: in the engine %v; in the archive %v", title(img), missing, err)
 		}
 	}
-	if err := f.saveAndPrune(t, path, archive.Options{}); err != nil {
-		t.Errorf("the run after it: %v", err)
-	}
-	for _, img := range images {
-		if err := f.inArchive(t, path, img); err != nil {
-			t.Errorf("%s after the next run: %v", title(img), err)
-		}
-		if f.inEngine(t, img) == nil {
-			t.Errorf("%s is still in the engine after the next run", title(img))
-		}
-	}
-	tidied(t, path)
-	return calls
 }
 
 // saveAndPrune is what the command of that name does.
-func (f *five) saveAndPrune(t *testing.T, path string, opts archive.Options) (err error) {
+func (f *five) saveAndPrune(t *testing.T, path string, opts archive.Options) (report prune.Report, err error) {
 	t.Helper()
 	a, err := archive.CreateFolder(path, opts)
 	if err != nil {
-		return err
+		return report, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := a.Prepare(t.Context()); err != nil {
-		return err
+		return report, err
 	}
-	report, err := prune.Run(t.Context(), f.client, a, f.plan(t, selector.Policy{}), prune.Options{})
+	report, err = prune.Run(t.Context(), f.client, a, f.plan(t, selector.Policy{}), f.by(t, f.way, a))
 	for _, res := range report.Results {
 		err = errors.Join(err, res.Err)
 	}
-	return err
+	return report, err
 }
 
 // inEngine is an error where the engine has not got the image with its names.

@@ -21,7 +21,9 @@ import (
 )
 
 // byPush are options to push to this process, whatever it costs.
-func (b bench) byPush(t testing.TB) prune.Options {
+func (b bench) byPush(t testing.TB) prune.Options { return b.by(t, prune.ByPush, b.folder) }
+
+func (b bench) by(t testing.TB, way prune.Way, a *archive.Archive) prune.Options {
 	t.Helper()
 	opts := b.perhapsByPush(t)
 	b.Except(t, enginetest.NoPush, func() {
@@ -39,8 +41,8 @@ func (b bench) perhapsByPush(t testing.TB) prune.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return prune.Options{Way: prune.ByPush, OpenPush: func(ctx context.Context) (prune.Pusher, error) {
-		return push.Open(ctx, b.client, b.folder, info)
+	return prune.Options{Way: way, OpenPush: func(ctx context.Context) (prune.Pusher, error) {
+		return push.Open(ctx, b.client, a, info)
 	}}
 }
 
