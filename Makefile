@@ -10,8 +10,6 @@ BENCH_RESULTS ?=
 BENCH_ENGINES ?= $(ENGINES)
 FUZZTIME ?= 60s
 ENGINE_PACKAGES := ./engine/... ./prune/... ./push/... ./restore/... ./cmd/... ./internal/torture
-# What 'make torture' runs, in its long form: what treats archprune badly.
-TORTURE_PACKAGES := ./internal/torture ./internal/races
 # Most tests of archives ask no engine: 'make test' runs them, once.
 ARCHIVE_TESTS := RealEngine|CrossKinds
 
@@ -68,7 +66,8 @@ test-podman: ## Run the tests that need an engine on podman's service of Docker'
 .PHONY: disk
 disk: ## Let each call of the archive's file system fail, and the power be lost there (root).
 	scripts/engine.sh host
-	go test -tags torture -count=1 -v -timeout 30m -run TestDiskFails ./prune
+	scripts/engine.sh trixie
+	scripts/torture.sh disk
 
 .PHONY: races
 races: ## Run archprune beside others at work, on every kind of engine (root).
@@ -99,14 +98,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s), one after another.
 	done
 
 .PHONY: torture
-torture: ## Kill, mislead and disturb archprune for hours, on every kind of engine (root).
+torture: ## All that treats archprune badly, in its long form, with a summary (root; what hosts needs).
 	scripts/engine.sh host
 	scripts/engine.sh trixie
-	@set -e; began=$$(date +%s); for engine in $(ENGINES); do \
-		ARCHPRUNE_TEST_ENGINE=$$engine ARCHPRUNE_TORTURE=long \
-			go test -tags torture -count=1 -v -p 1 -timeout 120m $(TORTURE_PACKAGES); \
-	done; \
-	echo "This took $$(( ($$(date +%s) - began + 59) / 60 )) minutes."
+	scripts/torture.sh
 
 .PHONY: hosts
 hosts: ## Run several hosts on one archive: on ext4, XFS and sshfs (root; xfsprogs, sshfs, openssh-server).

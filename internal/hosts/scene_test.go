@@ -22,6 +22,7 @@ import (
 
 	"github.com/archprune/archprune/archive/archivetest"
 	"github.com/archprune/archprune/engine/enginetest"
+	"github.com/archprune/archprune/internal/torture"
 )
 
 const (
@@ -140,9 +141,11 @@ func (s *scene) play(d time.Duration, must ...string) {
 			s.wrong("there was no %s", what)
 		}
 	}
+	var did []string
 	for _, what := range slices.Sorted(maps.Keys(s.counts)) {
-		s.t.Logf("%6d %s", s.counts[what], what)
+		did = append(did, fmt.Sprintf("%d %s", s.counts[what], what))
 	}
+	torture.Summary(s.t, s.eng, "%s; %d wrong", strings.Join(did, ", "), len(s.wrongs))
 	for _, wrong := range s.wrongs {
 		s.t.Error(wrong)
 	}

@@ -22,12 +22,11 @@ func duration() time.Duration {
 }
 
 func TestNothingElseIsRemoved(t *testing.T) {
-	seed := torture.Seed(t)
-	t.Logf("ARCHPRUNE_TORTURE_SEED=%d", seed)
-	s := newScene(t, seed)
+	s := newScene(t, torture.Seed(t))
 	s.play(duration())
 	e := s.evidence()
 	t.Log(s.summary(e))
+	torture.Summary(t, s.eng, "%d runs and %d removals beside %d operations of others, %d wrong", len(e.runs), len(e.removals()), len(e.ops), len(e.wrongs()))
 	for _, wrong := range slices.Concat(e.wrongs(), e.idle()) {
 		t.Error(wrong)
 	}
