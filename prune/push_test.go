@@ -21,9 +21,7 @@ import (
 )
 
 // byPush are options to push to this process, whatever it costs.
-func (b bench) byPush(t testing.TB) prune.Options { return b.by(t, prune.ByPush, b.folder) }
-
-func (b bench) by(t testing.TB, way prune.Way, a *archive.Archive) prune.Options {
+func (b bench) byPush(t testing.TB) prune.Options {
 	t.Helper()
 	opts := b.perhapsByPush(t)
 	b.Except(t, enginetest.NoPush, func() {
@@ -35,7 +33,9 @@ func (b bench) by(t testing.TB, way prune.Way, a *archive.Archive) prune.Options
 }
 
 // perhapsByPush are the same options for an engine that may not push.
-func (b bench) perhapsByPush(t testing.TB) prune.Options {
+func (b bench) perhapsByPush(t testing.TB) prune.Options { return b.by(t, prune.ByPush, b.folder) }
+
+func (b bench) by(t testing.TB, way prune.Way, a *archive.Archive) prune.Options {
 	t.Helper()
 	info, err := b.client.Info(t.Context())
 	if err != nil {
