@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/archprune/archprune/archive/archivetest"
+	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
 )
 
@@ -33,7 +34,9 @@ func TestFewOpenFiles(t *testing.T) {
 			h.eng.Load(t, images...)
 			got := h.limited(0, []string{"sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"},
 				"save-and-prune", "-f", "--progress", "none", "--route", route)
-			if n := strings.Count(got.stdout, "archived: "); n != 12 || got.stderr != "" {
+			// A containerd store pushes all layers at once, and may find that too much.
+			saved := h.eng.Store == engine.Containerd && strings.Contains(got.stderr, "too many open files") && strings.Contains(got.stderr, "so images are saved instead")
+			if n := strings.Count(got.stdout, "archived: "); n != 12 || got.stderr != "" && !saved {
 				t.Errorf("%d images are archived, want 12\n%s", n, got.stderr)
 			}
 			if h.has("demo-api:0") || h.has("demo-api:11") {
