@@ -297,16 +297,28 @@ func TestRemoveOfTheNameThatIsLeft(t *testing.T) {
 	e, c := setup(t)
 	w := tap(t, e)
 	ids := e.Load(t, sample("x", "a:1", "b:1", "c:1"), sample("y"))
+	img := inspect(t, c, ids[0].String())
+	e.Except(t, enginetest.SeveralNamesStay, func() { wantRefused(t, w, img) })
 	w.atRemoval(1, func() {
 		e.Tag(t, ids[1].String(), "b:1")
 		e.Tag(t, ids[1].String(), "c:1")
 	})
-	removed, err := w.Remove(t.Context(), inspect(t, c, ids[0].String()))
+	removed, err := w.Remove(t.Context(), img)
 	if err != nil || !slices.Contains(removed.Deleted, ids[0].String()) {
 		t.Errorf("Remove = %+v, %v, want that it is gone", removed, err)
 	}
 	wantGone(t, e, ids[0].String())
 	wantNames(t, c, ids[1], "b:1", "c:1")
+}
+
+// wantRefused holds that there is no safe way to remove the image, and that it
+// keeps its names.
+func wantRefused(t *testing.T, w *wire, img engine.Image) {
+	t.Helper()
+	if _, err := w.Remove(t.Context(), img); !errors.Is(err, engine.ErrUnsafe) {
+		t.Errorf("Remove = %v, want %v", err, engine.ErrUnsafe)
+	}
+	wantNames(t, w.Client, img.ID, img.References...)
 }
 
 func TestRemoveGivesNamesBackWhenInterrupted(t *testing.T) {
