@@ -217,11 +217,7 @@ func TestLateUseIsUndone(t *testing.T) {
 		return err
 	}
 	report := b.runOn(t, b.lateUse(t), b.folder, b.plan(t, selector.Policy{}), prune.Options{Undo: undo})
-	b.Except(t, enginetest.ForceTakesContainers, func() {
-		if list, err := b.client.Containers(t.Context()); err != nil || len(list) > 0 {
-			t.Errorf("containers = %+v, %v, want that force took them", list, err)
-		}
-	})
+	b.Except(t, enginetest.ForceTakesContainers, func() { b.wantNoContainers(t) })
 	res := wantOutcome(t, report, "demo-api:1", prune.Stayed)
 	if !errors.Is(res.Err, engine.ErrLateUse) {
 		t.Errorf("error = %v, want %v", res.Err, engine.ErrLateUse)
@@ -230,6 +226,13 @@ func TestLateUseIsUndone(t *testing.T) {
 	b.wantNames(t, id, "demo-api:1", "demo-api:latest", "late:1")
 	if list, err := b.client.Containers(t.Context()); err != nil || len(list) != 1 || list[0].ImageID != id {
 		t.Errorf("containers = %+v, %v, want one of %s", list, err, id)
+	}
+}
+
+func (b bench) wantNoContainers(t *testing.T) {
+	t.Helper()
+	if list, err := b.client.Containers(t.Context()); err != nil || len(list) > 0 {
+		t.Errorf("containers = %+v, %v, want none", list, err)
 	}
 }
 
@@ -254,6 +257,7 @@ func TestContainerThatShowsLater(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		b.Except(t, enginetest.ForceTakesContainers, func() { b.wantNoContainers(t) })
 		res := wantOutcome(t, report, "demo-api:1", want)
 		if !report.Partial() || !errors.Is(res.Err, engine.ErrLateUse) || len(res.Removed.Deleted) > 0 {
 			t.Errorf("result = %+v, want %v", res, engine.ErrLateUse)
