@@ -44,7 +44,7 @@ demo: ## Show archiving, pruning and rolling back on a private engine (root).
 .PHONY: test
 test: ## Run all tests, on a private Docker engine of this machine (root).
 	scripts/engine.sh host
-	go test $(RACE) -shuffle=on -timeout 30m ./...
+	go test $(RACE) -shuffle=on -timeout 45m ./...
 
 .PHONY: test-engines
 test-engines: ## Run the tests that need an engine on every kind of engine (root).
