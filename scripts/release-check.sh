@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks what scripts/release.sh makes of the commit that is checked out: two
-# clones in different folders give the same bytes, and the Debian package can be
-# installed in a fresh Debian, used, and purged without a trace (root, Debian).
+# clones in different folders, one where an archprune is installed, give the same
+# bytes, and the Debian package can be installed in a fresh Debian, used, and
+# purged without a trace (root, Debian).
 #
 #   scripts/release-check.sh        linux/amd64, in the tests' Debian 13 root
 #   scripts/release-check.sh full   all platforms, the second time from nothing;
@@ -23,12 +24,21 @@ build() {
 	"$work/$1/scripts/release.sh" "$work/$1.dist" "${platforms[@]}"
 }
 
+# elsewhere: the second build, with what may be another way on another machine.
+elsewhere() {
+	mkdir "$work/bin" "$work/bin.workdir"
+	mount -t overlay -o "lowerdir=/usr/bin,upperdir=$work/bin,workdir=$work/bin.workdir" overlay /usr/bin
+	install "$work"/one.dist/archprune_*_linux_amd64 /usr/bin/archprune
+	[ -z "$full" ] || export GOCACHE=$work/cache
+	build the-other-folder
+}
+
+# in_namespace FUNCTION [ARGUMENT...]: whose mounts go with it.
+in_namespace() { unshare --mount --propagation private scripts/release-check.sh in-namespace "$full" "$work" "$commit" "$@"; }
+
 same() {
 	build one
-	(
-		[ -z "$full" ] || export GOCACHE=$work/cache
-		build the-other-folder
-	)
+	in_namespace elsewhere
 	diff -r "$work/one.dist" "$work/the-other-folder.dist" || die "two builds of one commit differ"
 	(cd "$work/one.dist" && sha256sum --quiet -c SHA256SUMS && ls -l)
 }
@@ -49,9 +59,10 @@ fresh() {
 # files ROOT: all that is there, but dpkg's own books.
 files() { (cd "$1" && find . -xdev -not -path './var/lib/dpkg*' -not -path './var/log/*' -not -path './var/cache/*' | sort); }
 
-# deb ROOT VERSION: the life of the package in a Debian.
+# deb VERSION: the life of the package in a Debian.
 deb() {
-	local root=$1 version=$2 pages out
+	local root=$work/root version=$1 pages out
+	fresh "$root"
 	files "$root" >"$work/before"
 	cp "$work"/one.dist/*_amd64.deb "$root/archprune.deb"
 	chroot "$root" dpkg -i /archprune.deb >"$work/dpkg.log" 2>&1 || die "dpkg -i: $(cat "$work/dpkg.log")"
@@ -104,10 +115,9 @@ rpm_package() {
 	rpm --dbpath "$work/rpmdb" -Kv --nosignature "$work"/one.dist/*.rpm >/dev/null || die "an RPM package is damaged"
 }
 
-if [ "${1-}" = in-namespace ]; then # whose mounts go with it
-	full=$2 work=$3
-	fresh "$work/root"
-	deb "$work/root" "$4"
+if [ "${1-}" = in-namespace ]; then
+	full=$2 work=$3 commit=$4
+	"${@:5}"
 	exit
 fi
 full=${1-}
@@ -118,6 +128,6 @@ printf '[safe]\n\tdirectory = *\n' >"$work/gitconfig" # a clone is whoever's, an
 commit=$(GIT_CONFIG_GLOBAL=$work/gitconfig git rev-parse HEAD) # somebody may go on meanwhile
 same
 version=$(cd "$work/one.dist" && ls archprune_*_linux_amd64 | cut -d_ -f2)
-unshare --mount --propagation private scripts/release-check.sh in-namespace "$full" "$work" "$version"
+in_namespace deb "$version"
 [ -z "$full" ] || rpm_package
 echo "release-check: two builds are the same, and the package comes and goes"
