@@ -39,7 +39,11 @@ var archiveSources = []source{
 	}},
 	{"archive/ingest.go", "archive", []line{
 		{"a broken stream archives nothing", "1", `if streamErr != nil {`, "", "TestIngestRefusesWhatIsNotWhole", ""},
+	}},
+	{"archive/ingest_entries.go", "archive", []line{
 		{"a known layer has the content of its name", "1", `if file.digest != claimed {`, "", "TestFolderConforms/ingest/other_content_under_the_name_of_a_known_layer", ""},
+	}},
+	{"archive/ingest_files.go", "archive", []line{
 		{"what an image names is in the stream", "1", `return nil, fmt.Errorf("%w: %.200q is missing", ErrIncomplete, name)`, "return &file{}, nil", "TestWhatIsMissingIsTold", ""},
 		{"and is what it is called", "1", `if err == nil && file.digest != d {`, "", "TestIngestRefusesWhatIsNotWhole", ""},
 	}},
