@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +87,7 @@ it back. The archive is a plain OCI image layout, which other tools read too.
                                                   docker image prune -a does
    archprune restore demo-api:2.3                 bring a rollback tag back`,
 		Commands:                  commands,
-		Flags:                     []cli.Flag{cli.HelpFlag},
+		Flags:                     append(generalFlags(), cli.HelpFlag),
 		HideHelpCommand:           true,
 		HideVersion:               true,
 		UseShortOptionHandling:    true,
@@ -98,7 +97,7 @@ it back. The archive is a plain OCI image layout, which other tools read too.
 		OnUsageError:              onUsageError,
 		DisableSliceFlagSeparator: true, // a comma belongs to {a,b}
 		ExitErrHandler:            func(*cli.Context, error) {},
-		CustomAppHelpTemplate:     appHelp,
+		CustomAppHelpTemplate:     appHelp(),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return noCommand(c.Args().First())
@@ -133,6 +132,11 @@ func dashed(flag string) string {
 		return "--" + name
 	}
 	return flag
+}
+
+// generalFlags may also stand before the command, as docker's do.
+func generalFlags() []cli.Flag {
+	return append(engineFlags(), configFlag(), logFormatFlag(), logLevelFlag())
 }
 
 // engineFlags, readFlags and writeFlags stand on each command that needs them, since
@@ -172,57 +176,6 @@ func (a *app) engine(c *cli.Context) (*docker.Client, error) {
 
 func (a *app) progress(c *cli.Context) *ui.Progress {
 	return a.log.Progress(ui.Mode(c.String("progress")))
-}
-
-// permute moves flags before arguments, as docker's users type them in any
-// order. What follows -- stays.
-func permute(args []string, commands []*cli.Command) []string {
-	if len(args) < 2 {
-		return args
-	}
-	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[1]) })
-	if i < 0 {
-		return args
-	}
-	var flags, rest []string
-	for words := args[2:]; len(words) > 0; words = words[1:] {
-		word := words[0]
-		if word == "--" {
-			rest = append(rest, words[1:]...)
-			break
-		}
-		if len(word) < 2 || word[0] != '-' {
-			rest = append(rest, word)
-			continue
-		}
-		flags = append(flags, word)
-		if takesValue(commands[i], word) && len(words) > 1 {
-			words = words[1:]
-			flags = append(flags, words[0])
-		}
-	}
-	if len(rest) > 0 {
-		flags = append(flags, "--")
-	}
-	return slices.Concat(args[:2], flags, rest)
-}
-
-// takesValue reports whether the word after this flag belongs to it.
-func takesValue(c *cli.Command, word string) bool {
-	name := strings.TrimLeft(word, "-")
-	if strings.Contains(name, "=") {
-		return false
-	}
-	if !strings.HasPrefix(word, "--") {
-		name = name[len(name)-1:] // of -fn, n decides
-	}
-	for _, f := range c.Flags {
-		if slices.Contains(f.Names(), name) {
-			_, isBool := f.(*cli.BoolFlag)
-			return !isBool
-		}
-	}
-	return false
 }
 
 func (a *app) warn(format string, args ...any) {

@@ -44,6 +44,7 @@ func complete(ctx context.Context, words []string, stdout io.Writer) {
 
 func (a *app) candidates(ctx context.Context, words []string) []string {
 	cmds := a.commands()
+	words = commandFirst(words)
 	if len(words) == 1 {
 		return commandNames(cmds)
 	}

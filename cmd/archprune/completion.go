@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 )
@@ -92,13 +91,8 @@ func isValueOf(c *cli.Command, words []string) (flag string, ok bool) {
 		return "", false
 	}
 	before := words[len(words)-2]
-	if len(before) < 2 || before[0] != '-' || !takesValue(c, before) {
+	if !isFlag(before) || !takesValue(c.Flags, before) {
 		return "", false
 	}
-	for _, f := range c.Flags {
-		if slices.ContainsFunc(f.Names(), func(name string) bool { return before == "-"+name || before == "--"+name }) {
-			return f.Names()[0], true
-		}
-	}
-	return "", false
+	return findFlag(c.Flags, before).Names()[0], true
 }

@@ -7,7 +7,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const appHelp = `{{.Name}} - {{.Usage}}
+// appHelp is the help of the program as a template.
+func appHelp() string {
+	var general strings.Builder
+	for _, f := range generalFlags() {
+		general.WriteString(flagHelp(f))
+	}
+	return `{{.Name}} - {{.Usage}}
 
 {{.Description}}
 
@@ -17,9 +23,12 @@ USAGE:
 COMMANDS:{{range .VisibleCommands}}
    {{printf "%-16s" .Name}}{{.Usage}}{{end}}
 
+OPTIONS that may also stand before the command:
+` + general.String() + `
 '{{.Name}} COMMAND --help' tells more about a command.
 
 ` + exitHelp + "\n"
+}
 
 // Help is laid out for the narrowest terminal that people use.
 const (

@@ -201,6 +201,11 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{"archprune list -- -x", "archprune list -- -x"},
 		{"archprune restore app:1 -- --all", "archprune restore -- app:1 --all"},
 		{"archprune nosuch -x y", "archprune nosuch -x y"},
+		{"archprune -H unix:///x.sock plan -a", "archprune plan -H unix:///x.sock -a"},
+		{"archprune -H=unix:///x.sock --config list list app:1", "archprune list -H=unix:///x.sock --config list -- app:1"},
+		{"archprune -x plan", "archprune -x plan"},
+		{"archprune -H plan", "archprune -H plan"},
+		{"archprune -H x nosuch", "archprune -H x nosuch"},
 	} {
 		if got := strings.Join(permute(strings.Fields(test.args), commands), " "); got != test.want {
 			t.Errorf("permute(%q) = %q, want %q", test.args, got, test.want)
