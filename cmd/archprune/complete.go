@@ -44,10 +44,10 @@ func complete(ctx context.Context, words []string, stdout io.Writer) {
 
 func (a *app) candidates(ctx context.Context, words []string) []string {
 	cmds := a.commands()
-	words = commandFirst(words)
-	if len(words) == 1 {
+	if beforeCommand(words) == len(words)-1 {
 		return commandNames(cmds)
 	}
+	words = commandFirst(words)
 	i := slices.IndexFunc(cmds, func(c *cli.Command) bool { return c.HasName(words[0]) })
 	if i < 0 {
 		return nil

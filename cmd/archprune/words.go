@@ -49,6 +49,16 @@ func divide(words []string, c *cli.Command) (flags, rest []string) {
 // commandFirst moves the general flags that stand before a command behind its
 // name. Where no command follows, words stay as they are.
 func commandFirst(words []string) []string {
+	n := beforeCommand(words)
+	if n >= len(words) {
+		return words
+	}
+	return slices.Concat(words[n:n+1], words[:n], words[n+1:])
+}
+
+// beforeCommand counts the words of general flags and their values at the
+// beginning, with a value that is not there yet.
+func beforeCommand(words []string) int {
 	general, n := generalFlags(), 0
 	for n < len(words) && isFlag(words[n]) && findFlag(general, words[n]) != nil {
 		if takesValue(general, words[n]) {
@@ -56,10 +66,7 @@ func commandFirst(words []string) []string {
 		}
 		n++
 	}
-	if n >= len(words) {
-		return words
-	}
-	return slices.Concat(words[n:n+1], words[:n], words[n+1:])
+	return n
 }
 
 func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
