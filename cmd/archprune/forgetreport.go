@@ -95,8 +95,8 @@ func (a *app) showForgetOnly(c *cli.Context, f *archive.Archive, plan forgetPlan
 		return err
 	}
 	if len(now.Purged)+now.Blobs > 0 {
-		_, err = fmt.Fprintf(a.stdout, "Forgotten before and past the grace: %s. About %s can be freed now.\n",
-			plural(len(now.Purged), "archived image"), ui.Size(now.Freed))
+		_, err = fmt.Fprintf(a.stdout, "Forgotten before and past the grace: %s. %s\n",
+			plural(len(now.Purged), "archived image"), freeable(now))
 	}
 	return err
 }
@@ -124,6 +124,20 @@ func (a *app) reportForget(c *cli.Context, plan forgetPlan, done []*archive.Reco
 	return a.reportCollected(collected, terms)
 }
 
+const freedElsewhere = "The archive's registry frees their space by its own garbage collection."
+
+// freeable says what a collection would free.
+func freeable(would archive.Collected) string {
+	switch {
+	case would.Elsewhere && len(would.Purged) > 0:
+		return freedElsewhere
+	case would.Freed == 0:
+		return "Nothing can be freed now."
+	default:
+		return fmt.Sprintf("About %s can be freed now.", ui.Size(would.Freed))
+	}
+}
+
 // reportCollected says what is gone for good, in docker's words where docker
 // has some.
 func (a *app) reportCollected(got archive.Collected, terms retention.Terms) error {
@@ -135,7 +149,7 @@ func (a *app) reportCollected(got archive.Collected, terms retention.Terms) erro
 		fmt.Fprintln(a.stdout, line)
 	}
 	if got.Elsewhere {
-		_, err := fmt.Fprintln(a.stdout, "The archive's registry frees their space by its own garbage collection.")
+		_, err := fmt.Fprintln(a.stdout, freedElsewhere)
 		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "Total reclaimed space: %s\n", ui.Size(got.Freed))

@@ -93,6 +93,6 @@ func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms
 	for _, line := range youngLines(got, terms) {
 		fmt.Fprintln(a.stdout, line)
 	}
-	_, err = fmt.Fprintf(a.stdout, "About %s could be freed.\n", ui.Size(got.Freed))
+	_, err = fmt.Fprintln(a.stdout, freeable(got))
 	return err
 }
