@@ -67,7 +67,7 @@ func (r *registry) intake(w http.ResponseWriter) *intake {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.to == nil {
-		refuse(w, http.StatusForbidden, "DENIED", "no push is awaited")
+		refuse(w, http.StatusForbidden, "DENIED", errNotAwaited.Error())
 	}
 	return r.to
 }

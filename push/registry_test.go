@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -314,6 +316,35 @@ func TestUnfinishedUpload(t *testing.T) {
 	c.do(http.StatusAccepted, "PATCH", at, gzipped(t, []byte("a layer")))
 	c.registry.receive(nil)
 	c.intake.running.Wait()
+	if len(c.registry.slots) > 0 {
+		t.Error("the upload still takes a place")
+	}
+}
+
+// An upload that waits for its turn while the push ends is not read after that:
+// the archive may be closed by then.
+func TestUploadWaitsBeyondThePush(t *testing.T) {
+	c := newDesk(t, engine.Classic)
+	for range maxUploads {
+		c.registry.slots <- struct{}{}
+	}
+	at := c.begin()
+	u := c.registry.uploads[path.Base(at)]
+	var answered sync.WaitGroup
+	answered.Go(func() { c.do(http.StatusForbidden, "PATCH", at, gzipped(t, []byte("a layer"))) })
+	for u.mu.TryLock() { // whose request waits holds it
+		u.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	c.registry.receive(nil)
+	c.intake.running.Wait()
+	for range maxUploads {
+		<-c.registry.slots
+	}
+	answered.Wait()
+	if u.started {
+		t.Error("the upload was read after the end of the push")
+	}
 	if len(c.registry.slots) > 0 {
 		t.Error("the upload still takes a place")
 	}

@@ -38,7 +38,10 @@ func newUpload(to *intake) *upload {
 	return &upload{to: to, in: in, out: out, done: make(chan struct{})}
 }
 
-var errDropped = errors.New("the upload was given up")
+var (
+	errDropped    = errors.New("the upload was given up")
+	errNotAwaited = errors.New("no push is awaited")
+)
 
 // begin opens an upload. A mount from another repository is an upload too:
 // what the archive has was said when the engine asked for it.
@@ -168,7 +171,7 @@ func (r *registry) take(w http.ResponseWriter, req *http.Request, id string, u *
 	defer u.mu.Unlock()
 	if !u.started {
 		if err := r.start(req.Context(), u, max(0, req.ContentLength)); err != nil {
-			refuse(w, http.StatusServiceUnavailable, "UNAVAILABLE", err.Error())
+			refuse(w, http.StatusForbidden, "DENIED", err.Error())
 			return false
 		}
 	}
@@ -189,12 +192,19 @@ func (r *registry) take(w http.ResponseWriter, req *http.Request, id string, u *
 	return false
 }
 
-// start has the archive read an upload, as soon as there is room for one more.
+// start has the archive read an upload, as soon as there is room for one more:
+// unless its push has ended by then, and nobody waits for what is read.
 func (r *registry) start(ctx context.Context, u *upload, size int64) error {
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.to != u.to {
+		<-r.slots
+		return errNotAwaited
 	}
 	u.started = true
 	u.to.running.Go(func() {
