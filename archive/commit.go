@@ -18,6 +18,7 @@ func (a *Archive) commit(ctx context.Context, results []Ingested, kept *Catalog)
 	var entries []Entry
 	var at []int // in results
 	var err error
+	newest := kept.Newest()
 	for i, result := range results {
 		if result.Err != nil || result.Known {
 			continue
@@ -25,7 +26,7 @@ func (a *Archive) commit(ctx context.Context, results []Ingested, kept *Catalog)
 		e, mended := a.mended(ctx, result.Record, kept)
 		if mended {
 			results[i].Record, results[i].Known = e.Record, true
-		} else if e, err = a.entry(result.Record); err != nil {
+		} else if e, err = a.entry(result.Record.dated(newest)); err != nil {
 			results[i].Record, results[i].Err = nil, err
 			continue
 		}
@@ -41,6 +42,17 @@ func (a *Archive) commit(ctx context.Context, results []Ingested, kept *Catalog)
 	}
 	a.refresh(ctx)
 	return nil
+}
+
+// dated sees to it that a record which is about to be written is the newest of
+// its names: clocks jump back, and those of hosts differ.
+func (r *Record) dated(newest map[string]*Record) *Record {
+	for _, ref := range r.References {
+		if was := newest[ref]; was != nil && !r.Archived.After(was.Archived) {
+			r.Archived = was.Archived.Add(time.Millisecond)
+		}
+	}
+	return r
 }
 
 // mended returns the record that r, some of whose blobs had to be stored again,
@@ -135,6 +147,10 @@ func (a *Archive) Rename(ctx context.Context, r *Record, img engine.Image, info 
 	if !r.SameContent(img, info.Store) {
 		return nil, fmt.Errorf("record %s is not about image %s", r.name, img.ID)
 	}
+	catalog, err := a.Catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
 	renamed := a.newRecord(img, info)
 	renamed.Target, renamed.View, renamed.Contents, renamed.Blobs = r.Target, r.View, r.Contents, r.Blobs
 	renamed.LentName = r.LentName
@@ -145,7 +161,7 @@ func (a *Archive) Rename(ctx context.Context, r *Record, img engine.Image, info 
 		}
 	}
 	results := []Ingested{{Image: img, Record: renamed}}
-	if err := a.commit(ctx, results, &Catalog{}); err != nil {
+	if err := a.commit(ctx, results, catalog); err != nil {
 		return nil, err
 	}
 	return results[0].Record, results[0].Err

@@ -25,6 +25,9 @@ var archiveSources = []source{
 		{"a record is what its checksum says", "1", `if digest.FromBytes(data).Encoded()[:16] != parts[2][:16] {`, "", "TestFolderConforms/damage", ""},
 		{"and of the image and time that its name says", "1", `if parts[0] != r.stamp() || parts[1] != r.ImageID.Encoded()[:12] {`, "", "TestForgeries", ""},
 	}},
+	{"archive/commit.go", "prune", []line{
+		{"a name means what was archived last under it", "7, 8", `if was := newest[ref]; was != nil && !r.Archived.After(was.Archived) {`, "", "TestClockJumpsBack", ""},
+	}},
 	{"archive/blobs.go", "archive", []line{
 		{"what is read is hashed", "1, 8", `r: digestio.VerifyReader(contextReader{ctx, content}, d.Digest, d.Size)`, "r: contextReader{ctx, content}", "TestFolderConforms/damage", ""},
 	}},
