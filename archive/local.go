@@ -130,8 +130,12 @@ func (l *local) refuseLinks() error {
 	return nil
 }
 
-// holdsRecord reports whether there is a record of a folder's archive.
+// holdsRecord reports whether there is a record of a folder's archive, which
+// says nothing about one of single files.
 func (l *local) holdsRecord() bool {
+	if l.owned != ownDir {
+		return false
+	}
 	entries, err := l.tree.ReadDir(l.join(recordsDir))
 	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), recordSuffix) })
 }
