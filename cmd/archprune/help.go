@@ -87,6 +87,10 @@ func flagHelp(f cli.Flag) string {
 	text := describeFlag(f)
 	first := text.names + text.takes
 	var b strings.Builder
+	if len(first) >= flagColumn {
+		b.WriteString(first + "\n")
+		first = ""
+	}
 	for _, line := range strings.Split(text.usage, "\n") {
 		for _, part := range wrap(line, helpWidth-flagColumn, " ") {
 			fmt.Fprintf(&b, "%-*s%s\n", flagColumn, first, part)
@@ -116,6 +120,13 @@ func (a *app) helpCommand() *cli.Command {
 	}
 }
 
+// commandFor is where those look who type a word that docker or other tools for
+// backups have.
+var commandFor = map[string]string{
+	"prune": "save-and-prune ", "images": "list ", "inspect": "show ", "load": "import ", "pull": "restore ", "push": "save ",
+	"rm": "forget ", "rmi": "forget ", "delete": "forget ", "remove": "forget ", "check": "verify ", "history": "log ",
+}
+
 func noCommand(word string) error {
-	return usagef("there is no command %q: see 'archprune --help'", word)
+	return usagef("there is no command %q: see 'archprune %s--help'", word, commandFor[word])
 }

@@ -23,10 +23,11 @@ func (a *app) importCommand() *cli.Command {
 		Name:      "import",
 		Usage:     "archive the images of files that docker save and others wrote",
 		ArgsUsage: "FILE...",
-		Description: `   Reads what archprune export, docker save, podman save and skopeo write: docker
-   archives and OCI archives, plain or compressed with zstd, gzip or bzip2. Each
-   image is read back and found whole before it is reported. What one file can't
-   give does not keep the others from being imported; exit status 3 says so.
+		Description: `   Reads what archprune export, docker save, podman save and skopeo write:
+   docker archives and OCI archives, plain or compressed with zstd, gzip or
+   bzip2. Each image is read back and found whole before it is reported. What
+   one file can't give does not keep the others from being imported; exit status
+   3 says so.
 
    archprune import demo-api_2.3.tar.zst
    docker save demo-api:2.3 | archprune import -

@@ -14,6 +14,9 @@ func permute(args []string, commands []*cli.Command) []string {
 	if len(args) < 2 {
 		return args
 	}
+	if len(args) == 2 && (args[1] == "--version" || args[1] == "-v") {
+		return []string{args[0], "version"} // docker's has both
+	}
 	words := commandFirst(args[1:])
 	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(words[0]) })
 	if i < 0 {
