@@ -2,6 +2,7 @@ package selector
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +132,15 @@ func (f *Filters) addDangling(value string) string {
 	}
 	f.dangling = given
 	return ""
+}
+
+// ofParents are the filters that a build parent has to meet by itself. It has no
+// name, and not all labels of what was built on it: filters that ask for these
+// are about the images that it goes or stays with.
+func (f Filters) ofParents() Filters {
+	f.references, f.dangling = nil, unset
+	f.labels = slices.DeleteFunc(slices.Clone(f.labels), func(l labelFilter) bool { return !l.negated })
+	return f
 }
 
 // misses says which filters an image does not meet.

@@ -90,7 +90,11 @@ func (s *selection) findStays() {
 	for i := range s.candidates {
 		c := &s.candidates[i]
 		c.stays = slices.Concat(used[i], s.protects(c), newest[i], s.tooYoung(c))
-		for _, text := range s.policy.Filters.misses(c.image, c.subject) {
+		filters := s.policy.Filters
+		if s.isParent(c) {
+			filters = filters.ofParents()
+		}
+		for _, text := range filters.misses(c.image, c.subject) {
 			c.stays = append(c.stays, Reason{codeFilter, text})
 		}
 		c.stays = append(c.stays, s.policy.youngerThanPolicies(c)...)
@@ -192,6 +196,9 @@ func newestText(n int, repo string) string {
 	}
 	return fmt.Sprintf("among the newest %d of %s", n, repo)
 }
+
+// isParent reports whether c is an untagged build parent, which docker hides.
+func (s *selection) isParent(c *candidate) bool { return c.image.Dangling() && s.hasChild[c.image.ID] }
 
 // keepParents keeps the build parents of all that stays: the engine can't
 // remove them and would free nothing. Every image is marked once, so the whole

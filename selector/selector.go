@@ -47,8 +47,9 @@ type Decision struct {
 // BuildParent reports whether d is about an untagged build parent, which docker
 // hides too: it goes or stays with the images that were built on it.
 func (d Decision) BuildParent() bool {
-	code := d.Reasons[0].Code
-	return d.Image.Dangling() && (code == codeParent || code == codeParentGoes)
+	return d.Image.Dangling() && slices.ContainsFunc(d.Reasons, func(r Reason) bool {
+		return r.Code == codeParent || r.Code == codeParentGoes
+	})
 }
 
 // Plan holds one decision for each image of Snapshot. Decisions are sorted for
@@ -173,7 +174,7 @@ func (s *selection) whyArchived(c *candidate) Reason {
 func (s *selection) whyRemoved(c *candidate) []Reason {
 	var why []Reason
 	switch {
-	case c.image.Dangling() && s.hasChild[c.image.ID]:
+	case s.isParent(c):
 		// Whether it matches a pattern is beside the point: the engine made
 		// it on the way to images that go.
 		return []Reason{{codeParentGoes, "build parent of removed images only"}}
