@@ -38,7 +38,7 @@ func readBack(ctx context.Context, w BlobWriter) (*proof, error) {
 	defer content.Close()
 	p := newProof()
 	defer close(p.done)
-	return p, p.read(contextReader{ctx, content})
+	return p, p.read(ctx, contextReader{ctx, content})
 }
 
 // publish gives a blob the name that readBack found.

@@ -44,7 +44,7 @@ func (a *Archive) Unpacked(ctx context.Context, l Layer) (io.ReadCloser, error) 
 	if l.Stored.Digest == l.DiffID {
 		return stored, nil
 	}
-	plain, err := decompress(stored)
+	plain, err := decompress(ctx, stored)
 	if err != nil {
 		stored.Close()
 		return nil, unreadable(ctx, l.Stored.Digest, err)

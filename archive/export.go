@@ -149,7 +149,7 @@ func (b tarBlob) compressed(kind form) bool {
 func (e *exporter) pack(ctx context.Context, w io.Writer, b tarBlob, kind form, in io.Reader) error {
 	plain := in
 	if b.digest != b.stored.Digest {
-		unpacked, err := decompress(in)
+		unpacked, err := decompress(ctx, in)
 		if err != nil {
 			return unreadable(ctx, b.stored.Digest, err)
 		}

@@ -37,7 +37,7 @@ func (a *Archive) Import(ctx context.Context, tarball io.Reader, host string) ([
 // instead of its own; an empty name leaves it those. The error wraps
 // [ErrSeveral] where there is not one image.
 func (a *Archive) ImportAs(ctx context.Context, tarball io.Reader, host, name string) ([]Ingested, error) {
-	plain, err := unpackTarball(tarball)
+	plain, err := unpackTarball(ctx, tarball)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ var (
 	magicXz    = []byte{0xfd, '7', 'z', 'X'}
 )
 
-func unpackTarball(r io.Reader) (io.ReadCloser, error) {
+func unpackTarball(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
 	p := newPeeker(r)
 	switch head := p.head(); {
 	case sniff(head) == formZstd: // not in turn with the blobs that are in it
@@ -150,7 +150,7 @@ func unpackTarball(r io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(head, magicXz):
 		return nil, errors.New("xz is not read: use 'xz -dc FILE | archprune import -'")
 	}
-	return decompress(p)
+	return decompress(ctx, p)
 }
 
 // discover finds the images of a tarball. An OCI index is followed where it

@@ -264,7 +264,7 @@ func (t *plainTar) blob(ctx context.Context, b tarBlob) error {
 		defer stored.Close()
 		content := &tellingReader{r: stored, tell: t.progress}
 		if b.digest != b.stored.Digest { // the archive has it compressed
-			plain, err := decompress(stored)
+			plain, err := decompress(ctx, stored)
 			if err != nil {
 				return unreadable(ctx, b.stored.Digest, err)
 			}

@@ -148,7 +148,7 @@ func (p *Push) read(r peeker, size int64, came func(int64)) (*file, error) {
 	compress := kind != formGzip && kind != formZstd
 	if p.store == engine.Classic && !compress {
 		// The engine compressed it for the push alone.
-		plain, err := decompress(r)
+		plain, err := decompress(p.in.ctx, r)
 		if err != nil {
 			return nil, fmt.Errorf("%w: a layer does not decompress: %w", ErrIncomplete, err)
 		}

@@ -83,7 +83,7 @@ func unpackedBlob(ctx context.Context, blob BlobWriter) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := decompress(contextReader{ctx, stored})
+	plain, err := decompress(ctx, contextReader{ctx, stored})
 	if err != nil {
 		stored.Close()
 		return nil, err

@@ -146,7 +146,7 @@ func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor)
 		return err
 	}
 	defer r.Close()
-	if err := p.read(r); err != nil {
+	if err := p.read(ctx, r); err != nil {
 		return unreadable(ctx, d.Digest, err)
 	}
 	if p.digest != d.Digest || p.size != d.Size {
@@ -156,10 +156,10 @@ func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor)
 }
 
 // read hashes r and what it decompresses to, in one pass.
-func (p *proof) read(r io.Reader) error {
+func (p *proof) read(ctx context.Context, r io.Reader) error {
 	stored := digestio.NewHasher()
 	tee := io.TeeReader(r, stored)
-	plain, err := decompress(tee)
+	plain, err := decompress(ctx, tee)
 	if err != nil {
 		return fmt.Errorf("does not decompress: %w", err)
 	}

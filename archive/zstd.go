@@ -148,11 +148,11 @@ func (c *compressor) release(b *[]byte) {
 
 // decompress returns the uncompressed form of a blob, by its first bytes: zstd,
 // gzip, or as it is. Close frees the decoder, not r.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+func decompress(ctx context.Context, r io.Reader) (io.ReadCloser, error) {
 	p := newPeeker(r)
 	switch sniff(p.head()) {
 	case formZstd:
-		return newBlobDecoder(p)
+		return newBlobDecoder(ctx, p)
 	case formGzip:
 		return gzip.NewReader(p)
 	default:

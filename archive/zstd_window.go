@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"math"
 	"runtime"
@@ -44,8 +45,8 @@ type blobDecoder struct {
 	frames *frameReader
 }
 
-func newBlobDecoder(p peeker) (*blobDecoder, error) {
-	frames := &frameReader{r: p.Reader}
+func newBlobDecoder(ctx context.Context, p peeker) (*blobDecoder, error) {
+	frames := &frameReader{ctx: ctx, r: p.Reader}
 	d, err := newDecoder(frames, maxWindow)
 	if err != nil {
 		return nil, err
@@ -76,6 +77,7 @@ func (d *blobDecoder) Close() error {
 // frameReader hands zstd frames on as they are, but waits before one with a large
 // window until it has the turn.
 type frameReader struct {
+	ctx    context.Context // of whoever wants the blob
 	r      *bufio.Reader
 	left   int64 // bytes to hand on before the next header, of a frame or a block
 	end    error // after them
@@ -121,8 +123,17 @@ func (f *frameReader) next() {
 		window = f.header.FrameContentSize
 	}
 	if window > commonWindow && !f.large {
-		largeWindow <- struct{}{}
+		f.await()
+	}
+}
+
+// await waits for the turn, or for the end of whoever wants the blob.
+func (f *frameReader) await() {
+	select {
+	case largeWindow <- struct{}{}:
 		f.large = true
+	case <-f.ctx.Done():
+		f.left, f.end = 0, f.ctx.Err()
 	}
 }
 

@@ -3,9 +3,12 @@ package archive
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -55,7 +58,7 @@ func frames(t *testing.T) []byte {
 // TestFramesAreHandedOnAsTheyAre, and nothing but them is followed.
 func TestFramesAreHandedOnAsTheyAre(t *testing.T) {
 	whole := frames(t)
-	reader := func(r io.Reader) *frameReader { return &frameReader{r: bufio.NewReader(r)} }
+	reader := func(r io.Reader) *frameReader { return &frameReader{ctx: t.Context(), r: bufio.NewReader(r)} }
 	f := reader(bytes.NewReader(whole))
 	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, whole) || f.within || f.left != 0 || f.large {
 		t.Errorf("%d of %d bytes, %v; then within %v, %d left, large %v", len(got), len(whole), err, f.within, f.left, f.large)
@@ -75,7 +78,7 @@ func TestFramesAreHandedOnAsTheyAre(t *testing.T) {
 	if got, err := io.ReadAll(broken); err != io.ErrNoProgress || !bytes.Equal(got, whole[:100]) {
 		t.Errorf("of a broken stream %d bytes came, %v", len(got), err)
 	}
-	plain, err := decompress(bytes.NewReader(whole))
+	plain, err := decompress(t.Context(), bytes.NewReader(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +100,7 @@ func TestFramesAreHandedOnAsTheyAre(t *testing.T) {
 // TestLargeWindowsTakeTurns, wherever in a blob they come; others don't wait.
 func TestLargeWindowsTakeTurns(t *testing.T) {
 	open := func(blob []byte) io.ReadCloser {
-		plain, err := decompress(bytes.NewReader(blob))
+		plain, err := decompress(t.Context(), bytes.NewReader(blob))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,5 +146,32 @@ func TestLargeWindowsTakeTurns(t *testing.T) {
 		if _, err = d.Read(make([]byte, 1)); err == nil {
 			t.Error("what is not ours is read as ours")
 		}
+	}
+}
+
+// TestWaitForALargeWindowEnds when nobody wants the blob any more: a client that
+// has gone leaves no reader behind.
+func TestWaitForALargeWindowEnds(t *testing.T) {
+	largeWindow <- struct{}{}
+	defer func() { <-largeWindow }()
+	ctx, cancel := context.WithCancel(t.Context())
+	plain, err := decompress(ctx, bytes.NewReader(repeated(27, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := plain.Read(make([]byte, 1))
+		read <- err
+	}()
+	cancel()
+	select {
+	case err := <-read:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the reader got %v, want %v", err, context.Canceled)
+		}
+		plain.Close()
+	case <-time.After(10 * time.Second):
+		t.Fatal("it still waits")
 	}
 }
