@@ -80,7 +80,7 @@ func (a *Archive) Proofs(ctx context.Context) (*Proofs, error) {
 	_, own := a.store.(SelfContained)
 	p := &Proofs{parts: map[string]reading{}, own: own}
 	for _, host := range all {
-		p.learn(host.Parts)
+		learn(p.parts, host.Parts)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,10 +89,10 @@ func (a *Archive) Proofs(ctx context.Context) (*Proofs, error) {
 }
 
 // learn takes the latest word on each part; of two at once, the bad one.
-func (p *Proofs) learn(parts map[string]reading) {
+func learn(known, parts map[string]reading) {
 	for part, seen := range parts {
-		if was, ok := p.parts[part]; !ok || seen.At.After(was.At) || seen.Bad && seen.At.Equal(was.At) {
-			p.parts[part] = seen
+		if was, ok := known[part]; !ok || seen.At.After(was.At) || seen.Bad && seen.At.Equal(was.At) {
+			known[part] = seen
 		}
 	}
 }
@@ -134,7 +134,11 @@ func (a *Archive) NoteProofs(ctx context.Context) error {
 	if own.Parts == nil {
 		own.Parts = map[string]reading{}
 	}
-	maps.Copy(own.Parts, seen)
+	maps.DeleteFunc(own.Parts, func(part string, was reading) bool {
+		_, again := seen[part]
+		return again && was.At.After(time.Now()) // the clock has jumped back since
+	})
+	learn(own.Parts, seen) // another process may have read a part later, and noted it before
 	if err := a.dropParts(ctx, own.Parts); err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package archivetest
 
 import (
 	"bytes"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,8 @@ var proofTests = []test{
 	{"documents of hosts are kept and replaced", proofDocuments},
 	{"tell when a record was read back", whenProven},
 	{"are taken back by damage", disproven},
+	{"are taken back by damage that another process of the host found", disprovenMeanwhile},
+	{"are taken back by damage found after the clock jumped back", disprovenBefore},
 	{"spare a second reading while they are fresh", recheck},
 	{"that are nonsense are as if they were not there", nonsenseProofs},
 	{"of what is gone go", staleProofs},
@@ -121,6 +125,56 @@ func disproven(t *testing.T, create kind) {
 	}
 	if err := other(t, p).Recheck(t.Context(), r); !namesOnly(err, d) {
 		t.Errorf("Recheck = %v, want damage of %s", err, d)
+	}
+}
+
+// disprovenMeanwhile: who began to read before the damage notes it last. So does
+// another host of the same name.
+func disprovenMeanwhile(t *testing.T, create kind) {
+	p := create(t)
+	before := other(t, p)
+	r, img := before.ingestOne(t, "demo-api:1", "one")
+	before.sound(t, r, img)
+	d := r.Contents[0].Layers[0].Stored.Digest
+	p.ChangeBlob(t, d, flipped)
+	h := other(t, p)
+	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
+		t.Fatalf("Check = %v, want damage of %s", err, d)
+	}
+	h.note(t)
+	before.note(t)
+	if at, ok := p.proven(t, r); ok {
+		t.Errorf("it was proven at %s, and is damaged", at)
+	}
+}
+
+func disprovenBefore(t *testing.T, create kind) {
+	p := create(t)
+	h := other(t, p)
+	r, img := h.ingestOne(t, "demo-api:1", "one")
+	h.sound(t, r, img)
+	h.note(t)
+	docs, err := h.store.Proofs(t.Context())
+	if err != nil || len(docs) != 1 {
+		t.Fatalf("there are %d documents, %v", len(docs), err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := regexp.MustCompile(`"at":"[0-9]+-`).ReplaceAll(docs[0], []byte(`"at":"2999-`))
+	if err := h.store.NoteProofs(t.Context(), host, ahead); err != nil {
+		t.Fatal(err)
+	}
+	d := r.Contents[0].Layers[0].Stored.Digest
+	p.ChangeBlob(t, d, flipped)
+	h = other(t, p)
+	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
+		t.Fatalf("Check = %v, want damage of %s", err, d)
+	}
+	h.note(t)
+	if at, ok := p.proven(t, r); ok {
+		t.Errorf("it was proven at %s, and is damaged", at)
 	}
 }
 
