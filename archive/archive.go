@@ -106,8 +106,8 @@ func (a *Archive) Leased(ctx context.Context) (context.Context, error) {
 }
 
 // Renew makes sure that what this process has seen of the archive still counts:
-// that it was not away so long that others have gone on without it. Nothing may
-// leave an engine before.
+// that it was not away so long that others have gone on without it, and that no
+// other archive has taken its place. Nothing may leave an engine before.
 func (a *Archive) Renew(ctx context.Context) error {
 	if l, ok := a.store.(Shared); ok {
 		return l.Renew(ctx)

@@ -21,7 +21,8 @@ type Shared interface {
 	// the lease is lost its cause wraps [ErrLeaseLost], as do the errors of
 	// whatever writes.
 	Lease() (context.Context, error)
-	// Renew makes sure that this process still has its lease, now.
+	// Renew makes sure that this process still has its lease, now, and that who
+	// comes for the archive finds it where it was opened.
 	Renew(ctx context.Context) error
 	// Sessions lists the other processes that are at work, or may be. The others
 	// can't write any more after it.
@@ -60,8 +61,10 @@ func (l *local) Renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.lease.renew(ctx)
-	return err
+	if _, err = s.lease.renew(ctx); err != nil {
+		return err
+	}
+	return l.tree.InPlace()
 }
 
 // Sessions implements [Shared].

@@ -66,3 +66,31 @@ func (b bench) takeLease(t testing.TB) {
 		}
 	}
 }
+
+// TestArchiveIsReplaced: another folder takes the place of the archive while a run
+// is at work, as when a share is mounted over it. Who looks there would not find
+// what was archived.
+func TestArchiveIsReplaced(t *testing.T) {
+	for _, moment := range []string{"Save", "Inspect", "Containers"} {
+		t.Run(moment, func(t *testing.T) {
+			b := setup(t)
+			ids := b.Load(t, sample("x", "demo-api:1"), sample("z", "demo-other:1"))
+			path := b.folder.Location()
+			h := &hooked{Client: b.client}
+			h.before = func(call string, n int) {
+				if call == moment && n == 1 {
+					if err := errors.Join(os.Rename(path, path+".away"), os.CopyFS(path, os.DirFS(path+".away"))); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			report := b.runOn(t, h, b.folder, b.plan(t, selector.Policy{}), prune.Options{})
+			for _, id := range ids {
+				wantText(t, wantOutcome(t, report, id.String(), prune.Stayed).Err, "another folder")
+			}
+			if h.calls["Remove"] > 0 {
+				t.Errorf("%d calls to remove", h.calls["Remove"])
+			}
+		})
+	}
+}

@@ -42,8 +42,8 @@ type Archive interface {
 	Recheck(ctx context.Context, r *archive.Record) error
 	// Confirm makes sure that a record and its blobs are there to stay.
 	Confirm(ctx context.Context, r *archive.Record) error
-	// Renew fails where others may have gone on without this process, so that
-	// what it has seen of the archive no longer counts.
+	// Renew fails where others may have gone on without this process, or another
+	// archive has taken the place, so that what it has seen no longer counts.
 	Renew(ctx context.Context) error
 }
 

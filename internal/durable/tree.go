@@ -50,6 +50,23 @@ func (t *Tree) Close() error {
 	return root.Close()
 }
 
+// InPlace is an error where the folder's path does not lead to it any more, as
+// when it was moved away or something was mounted over it.
+func (t *Tree) InPlace() error {
+	root, err := t.opened()
+	if err != nil {
+		return err
+	}
+	used, err := root.Stat(".")
+	if err != nil {
+		return t.named(err)
+	}
+	if now, err := os.Stat(t.path); err != nil || !os.SameFile(used, now) {
+		return fmt.Errorf("%s is another folder by now, or none: what was written is not there", t.path)
+	}
+	return nil
+}
+
 // in does something in the folder, where the name is the one that it has there.
 func (t *Tree) in(name string, do func(root *os.Root, name string) error) error {
 	rel, err := filepath.Rel(t.path, name)

@@ -98,3 +98,27 @@ func TestTreeIsOpenedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestTreeInPlace(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tree")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tree := NewTree(dir)
+	defer tree.Close()
+	if err := tree.InPlace(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.InPlace(); err == nil {
+		t.Error("a folder that was moved away is in its place")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.InPlace(); err == nil {
+		t.Error("another folder is taken for the one that was opened")
+	}
+}

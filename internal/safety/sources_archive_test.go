@@ -62,6 +62,9 @@ var archiveSources = []source{
 	{"internal/durable/file.go", "archive", []line{
 		{"a file is on the disk before it has its name", "5", `errors.Join(p.file.Sync(), p.file.Close())`, "p.file.Close()", "TestFolderSurvivesLossOfPower", ""},
 	}},
+	{"internal/durable/tree.go", "prune", []line{
+		{"an archive whose place another has taken is none", "1", `err != nil || !os.SameFile(used, now) {`, "err != nil || false && !os.SameFile(used, now) {", "TestArchiveIsReplaced", ""},
+	}},
 	{"archive/folder_durable.go", "archive", []line{
 		{"what another process left is made durable", "1, 5", `if err := l.fsys.Sync(path); err != nil {`, "if err := error(nil); err != nil {", "TestReceiptRestsOnWhatIsDurable", ""},
 		{"an fsync that failed is not made good by the next", "1, 5", `if safe.isLost(path, version) {`, "", "TestReceiptRestsOnWhatIsDurable", ""},
