@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -19,15 +20,19 @@ import (
 
 // Push receives images that an engine uploads blob by blob, as to a registry.
 // It is the other way in beside [Archive.Ingest], with the same checks and the
-// same records. The methods may be called from several goroutines, but for
-// Assemble, which comes last.
+// same records. The methods may be called from several goroutines. What comes
+// once it is assembled is not taken.
 type Push struct {
 	in        *ingest
 	store     engine.StoreKind
 	manifests []ocispec.Descriptor // of what was pushed under a name
 	kept      map[digest.Digest]bool
 	lent      map[digest.Digest]time.Time
+	ended     bool // it is assembled
 }
+
+// errEnded is for what an engine sends after its push was given up.
+var errEnded = errors.New("the push has ended, and nothing more is taken")
 
 // pushedLayer is a layer under the name that a push gave it.
 type pushedLayer struct {
@@ -57,7 +62,9 @@ func (p *Push) Has(d digest.Digest) (size int64, ok bool) {
 		if f = p.known(d); f == nil {
 			return 0, false
 		}
-		p.in.add(blobName(d), f)
+		if p.add(d, f) != nil {
+			return 0, false
+		}
 	}
 	if f.err != nil || f.data == nil && p.in.a.knownBad(f.stored.Digest) {
 		return 0, false
@@ -198,8 +205,7 @@ func (u *Upload) Accept(want digest.Digest) error {
 	if u.push.store == engine.Classic && f.data == nil && f.digest != want {
 		f.pushed = &u.came
 	}
-	u.push.in.add(blobName(want), f)
-	return nil
+	return u.push.add(want, f)
 }
 
 // maxMediaType is as long as RFC 6838 lets a media type be, in bytes.
@@ -218,14 +224,33 @@ func (p *Push) Manifest(mediaType string, data []byte, named bool) (digest.Diges
 	if err != nil {
 		return "", err
 	}
-	p.in.add(blobName(f.digest), f)
+	if err := p.add(f.digest, f); err != nil {
+		return "", err
+	}
 	p.in.mu.Lock()
 	defer p.in.mu.Unlock()
-	if named && !p.kept[f.digest] {
+	if named && !p.ended && !p.kept[f.digest] {
 		p.kept[f.digest] = true
 		p.manifests = append(p.manifests, ocispec.Descriptor{MediaType: mediaType, Digest: f.digest, Size: f.size})
 	}
 	return f.digest, nil
+}
+
+// add takes what came as a blob.
+func (p *Push) add(d digest.Digest, f *file) error {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	if p.ended {
+		return errEnded
+	}
+	p.in.files[blobName(d)] = f
+	return nil
+}
+
+func (p *Push) end() {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	p.ended = true
 }
 
 // Assemble makes records of the images that came. Each has its own error; that
@@ -234,6 +259,7 @@ func (p *Push) Assemble(images []engine.Image, info engine.Info) ([]Ingested, er
 	if err := p.in.ctx.Err(); err != nil {
 		return nil, err
 	}
+	p.end()
 	if p.in.repair != nil {
 		return unrecorded(images), p.in.repair.collect(p.in)
 	}

@@ -182,3 +182,26 @@ func TestPushThatIsNotWhole(t *testing.T) {
 		})
 	}
 }
+
+// An engine whose push was given up may still send. What it sends must not reach
+// what is being assembled.
+func TestNothingComesAfterAssembly(t *testing.T) {
+	img, late := newClassicImage(t, "base", "one"), newClassicImage(t, "base", "two")
+	p := newPush(t, newArchive(t))
+	upload, err := p.Receive(bytes.NewReader(late.blobs[1]), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, in := img.pushed(t, p); in.Err != nil {
+		t.Fatal(in.Err)
+	}
+	if err := upload.Accept(digest.FromBytes(late.blobs[1])); !errors.Is(err, errEnded) {
+		t.Errorf("a blob: error = %v, want %v", err, errEnded)
+	}
+	if _, err := p.Manifest("", late.manifest, true); !errors.Is(err, errEnded) {
+		t.Errorf("a manifest: error = %v, want %v", err, errEnded)
+	}
+	if len(p.manifests) != 1 {
+		t.Errorf("%d images came, want 1", len(p.manifests))
+	}
+}
