@@ -21,6 +21,7 @@ type removal struct {
 	decision selector.Decision
 	record   *archive.Record
 	receipt  archive.Receipt
+	waited   bool // for another image to go, perhaps for hours
 }
 
 // removeWaiting removes what waits. An image that is tied to another which is
@@ -32,6 +33,9 @@ func (r *run) removeWaiting(ctx context.Context, last bool) error {
 			i = 0 // what it is tied to stays: the engine refuses, and its answer is the reason
 		}
 		if i < 0 {
+			for i := range r.waiting {
+				r.waiting[i].waited = true
+			}
 			return nil
 		}
 		next := r.waiting[i]
@@ -174,7 +178,7 @@ func (r *run) mayRemove(ctx context.Context, m removal) error {
 	switch m.decision.Action {
 	case selector.Remove:
 	case selector.Archive:
-		if err := m.receipt.Proves(img, r.info.Store); err != nil {
+		if err := r.stillProven(ctx, &m); err != nil {
 			return fmt.Errorf("not removed: %w", err)
 		}
 	default:
@@ -203,6 +207,18 @@ func (r *run) mayRemove(ctx context.Context, m removal) error {
 		return nil
 	}
 	return r.arch.Renew(ctx)
+}
+
+// stillProven looks at an image's receipt. One that has waited is made anew: much
+// may have happened to the archive.
+func (r *run) stillProven(ctx context.Context, m *removal) (err error) {
+	img := m.decision.Image
+	if m.waited {
+		if m.receipt, err = r.arch.Verify(ctx, m.record, img, r.info.Store); err != nil {
+			return fmt.Errorf("proving its archive again: %w", err)
+		}
+	}
+	return m.receipt.Proves(img, r.info.Store)
 }
 
 func unchanged(planned, now engine.Image) error {

@@ -1,12 +1,17 @@
 package prune_test
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/prune"
@@ -148,6 +153,54 @@ func TestBuildParentsOfUsedImageStay(t *testing.T) {
 			b.wantNames(t, base, "a-base:1")
 			b.wantNames(t, middle)
 			b.wantNames(t, top, "b-top:1")
+		})
+	}
+}
+
+// TestProofThatWaited: somebody forgets the archive of a build parent that was
+// proven and waits for its children to go, or it is damaged.
+func TestProofThatWaited(t *testing.T) {
+	for want, spoil := range map[string]func(t testing.TB, b bench, r *archive.Record){
+		"forgotten meanwhile": func(t testing.TB, b bench, r *archive.Record) {
+			if done, err := b.folder.Forget(context.Background(), []*archive.Record{r}); err != nil || len(done) != 1 {
+				t.Errorf("Forget = %v, %v", done, err)
+			}
+		},
+		"damaged": func(t testing.TB, b bench, r *archive.Record) {
+			config := filepath.Join(b.folder.Location(), "blobs/sha256", r.ConfigDigest().Encoded())
+			if err := errors.Join(os.Remove(config), os.WriteFile(config, []byte("{}"), 0o600)); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			b := setup(t)
+			base, _, top := b.chain(t)
+			if b.Store != engine.Classic || b.Differs(t, enginetest.ParentsGoFirst) {
+				return // nothing waits
+			}
+			plan := b.plan(t, selector.Policy{})
+			h := &hooked{Client: b.client}
+			h.before = func(call string, n int) {
+				if call != "Remove" || n != 1 {
+					return
+				}
+				catalog, err := b.folder.Catalog(context.Background())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if r, err := catalog.Find("a-base:1", time.Time{}); err != nil {
+					t.Error(err)
+				} else {
+					spoil(t, b, r)
+				}
+			}
+			report := b.runOn(t, h, b.folder, plan, prune.Options{})
+			wantOutcome(t, report, top.String(), prune.ArchivedRemoved)
+			res := wantOutcome(t, report, base.String(), prune.Stayed)
+			wantText(t, res.Err, want)
+			b.wantNames(t, base, "a-base:1")
 		})
 	}
 }

@@ -4,7 +4,8 @@ var pruneSources = []source{
 	{"prune/remove.go", "prune", []line{
 		{"what may go is asked before each removal", "1, 3", "err := r.mayRemove(ctx, m)\n\tif err != nil {", "", "TestLeaseLost", ""},
 		{"a removal that is not in the journal is not made", "1", `if err := r.intend(m); err != nil {`, "", "TestJournalKnowsBeforeTheEngine", ""},
-		{"an image to be archived needs a receipt", "1", `if err := m.receipt.Proves(img, r.info.Store); err != nil {`, "", "TestReceiptComesFirst", ""},
+		{"an image to be archived needs a receipt", "1", `if err := r.stillProven(ctx, &m); err != nil {`, "", "TestReceiptComesFirst", ""},
+		{"one that waited is made anew", "1, 7", `if m.waited {`, "", "TestProofThatWaited", ""},
 		{"the receipt is for the image as it is now", "1", `if err := m.receipt.Proves(now, r.info.Store); err != nil {`, "", "TestImageWithMorePlatformsStays", ""},
 		{"what was not decided is not removed", "3", `return fmt.Errorf("not removed: the decision is %q", m.decision.Action)`, "{}", "TestMayRemove", ""},
 		{"the image can be looked at again", "4", "now, err := r.eng.Inspect(ctx, img.ID.String())\n\tif err != nil {", "", "TestImageThatCantBeSeenIsNotGone", ""},
