@@ -64,6 +64,20 @@ func (p Patterns) MatchReference(ref string) (pattern string, ok bool) {
 	return pattern, ok
 }
 
+// Idle returns the patterns without a leading ! that match none of the images:
+// nobody means that, unless the images have gone already.
+func (p Patterns) Idle(images []engine.Image) []string {
+	var idle []string
+	for _, is := range p.positive {
+		alone := Patterns{positive: []pattern{is}}
+		matches := func(img engine.Image) bool { _, _, ok := alone.MatchImage(img); return ok }
+		if !slices.ContainsFunc(images, matches) {
+			idle = append(idle, is.text)
+		}
+	}
+	return idle
+}
+
 func referenceSubject(ref string) subject {
 	if len(ref) == idHex && isHex(ref) {
 		return subject{id: idPrefix + ref}

@@ -2,6 +2,7 @@ package selector
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,4 +181,12 @@ func FuzzPatterns(f *testing.F) {
 			t.Fatalf("matching %q with %q took %v", ref, text, took)
 		}
 	})
+}
+
+func TestIdlePatternsMatchNoImage(t *testing.T) {
+	images := []engine.Image{image("a", "demo-api:2.3"), image("b")}
+	set := patterns(t, "demo-api:2.*", "demo-apj", "sha256:b0", "sha256:c", "!web", "!demo-api:2.3")
+	if got, want := set.Idle(images), []string{"demo-apj", "sha256:c"}; !slices.Equal(got, want) {
+		t.Errorf("Idle() = %q, want %q", got, want)
+	}
 }

@@ -71,8 +71,22 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), "\n"))
+	lines := slices.Concat(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), idle(c, plan.Snapshot.Images))
+	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(lines, "\n"))
 	return err
+}
+
+// idle names the patterns that match no image: one that is misspelt archives or
+// protects nothing.
+func idle(c *cli.Context, images []engine.Image) []string {
+	var lines []string
+	for _, flag := range []string{"keep", "protect"} {
+		patterns, _ := selector.ParsePatterns(c.StringSlice(flag)) // the plan rests on them already
+		for _, p := range patterns.Idle(images) {
+			lines = append(lines, fmt.Sprintf("No image matches --%s %s.", flag, ui.Clean(p)))
+		}
+	}
+	return lines
 }
 
 // prospects are what a plan would bring, and by which ways images would leave

@@ -52,6 +52,9 @@ func (a *app) saveCommand() *cli.Command {
 			if len(plan.With(selector.Archive)) == 0 {
 				return nothingMatches(c.Args().Slice())
 			}
+			for _, p := range patterns.Idle(snapshot.Images) {
+				a.warn("no image of the engine matches %s", p)
+			}
 			if err := a.checkRoom(c, plan); err != nil {
 				return err
 			}
