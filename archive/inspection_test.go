@@ -1,8 +1,10 @@
 package archive_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/archprune/archprune/archive"
@@ -34,5 +36,43 @@ func TestWhatLeftMeanwhileIsNotDamaged(t *testing.T) {
 				t.Errorf("findings are %+v, want that %s is damaged, whose record is there", found, records[1].Name())
 			}
 		})
+	}
+}
+
+// TestBytesAreToldAsTheyAreRead: a layer may take minutes, and people wait.
+func TestBytesAreToldAsTheyAreRead(t *testing.T) {
+	layer := make([]byte, 8<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(layer)
+	image := newTestImage(t, "a:1", layer)
+	f := newFolder(t)
+	mustIngest(t, f, classicSave(t, image), classicInfo, image.Image)
+	again, err := archive.OpenFolder(f.Location(), archive.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog, err := again.Catalog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inspection, err := again.Inspect(t.Context(), catalog.Records, archive.Sample{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var told, most int64
+	_, err = inspection.Run(t.Context(), func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		told, most = told+n, max(most, n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int64(0)
+	for _, b := range catalog.Records[0].Blobs {
+		want += b.Size
+	}
+	if told != want || most > 2<<20 {
+		t.Errorf("told of %d bytes, up to %d at once, want %d in pieces", told, most, want)
 	}
 }

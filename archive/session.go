@@ -58,7 +58,8 @@ func (l *local) newSession() (*session, error) {
 	dir := filepath.Join(l.join(l.own(tmpDir)), name)
 	lease, err := l.begin(dir, terms{Host: hostName(), Run: name, PID: os.Getpid(), Purpose: l.purpose, Seconds: l.leaseTerm.Seconds()})
 	if err != nil {
-		return nil, errors.Join(err, l.tree.RemoveAll(dir))
+		_ = l.tree.RemoveAll(dir) // what stays of it is swept one day
+		return nil, err
 	}
 	l.lease.Store(lease)
 	return &session{fsys: l.fsys, dir: dir, mode: l.modes.file, lease: lease}, nil

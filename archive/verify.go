@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -91,16 +92,25 @@ func (a *Archive) prove(ctx context.Context, d ocispec.Descriptor, progress func
 		a.outdated(d.Digest, p)
 		p, known = a.proof(d.Digest)
 	}
-	p.err = a.readProof(ctx, p, d)
+	tell, rest := tellAll(d.Size, progress)
+	p.err = a.readProof(ctx, p, d, tell)
 	if p.err != nil && !isDamage(p.err) {
 		a.disprove(d.Digest) // an interrupted reading says nothing about the blob
 	}
 	a.sawBlob(d.Digest, p)
 	close(p.done)
-	if progress != nil {
-		progress(d.Size)
-	}
+	rest()
 	return p
+}
+
+// tellAll has progress, which may be nil, told of size bytes in all: as they are
+// read, and at last of those that were not.
+func tellAll(size int64, progress func(int64)) (tell func(int64), rest func()) {
+	if progress == nil {
+		return nil, func() {}
+	}
+	var told atomic.Int64
+	return func(n int64) { told.Add(n); progress(n) }, func() { progress(size - told.Load()) }
 }
 
 // proof returns the proof of a blob, and whether it was there before. If not,
@@ -130,7 +140,7 @@ func (a *Archive) current(ctx context.Context, d ocispec.Descriptor, p *proof) b
 	return err == nil && now.Size == p.size && now.Version == p.version
 }
 
-func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor) error {
+func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor, tell func(int64)) error {
 	// Looked at before it is read: what takes its place is another version.
 	info, err := a.store.Stat(ctx, d.Digest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +156,7 @@ func (a *Archive) readProof(ctx context.Context, p *proof, d ocispec.Descriptor)
 		return err
 	}
 	defer r.Close()
-	if err := p.read(ctx, r); err != nil {
+	if err := p.read(ctx, &tellingReader{r, tell}); err != nil {
 		return unreadable(ctx, d.Digest, err)
 	}
 	if p.digest != d.Digest || p.size != d.Size {
