@@ -66,11 +66,11 @@ func (e *NotFoundError) Error() string {
 	if e.Forgotten {
 		return fmt.Sprintf("%q was forgotten: 'archprune remember %[1]s' brings it back", e.Wanted)
 	}
-	msg := fmt.Sprintf("%q is %v", e.Wanted, ErrNotFound)
+	then := ": 'archprune list' shows what there is"
 	if len(e.Nearest) > 0 {
-		msg += "; nearest: " + strings.Join(e.Nearest, ", ")
+		then = "; nearest: " + strings.Join(e.Nearest, ", ")
 	}
-	return msg
+	return fmt.Sprintf("%q is %v%s", e.Wanted, ErrNotFound, then)
 }
 
 // Unwrap makes errors.Is(err, ErrNotFound) true.
