@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
@@ -22,6 +23,7 @@ func (a *app) showCommand() *cli.Command {
 		Description: `   A reference means its newest archived image; an image ID may be shortened.`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`"},
+			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole IDs and digests"},
 			jsonFlag()}, readFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
@@ -53,7 +55,7 @@ func (a *app) showCommand() *cli.Command {
 				proven, _ := proofs.Of(r)
 				return ui.WriteJSON(a.stdout, shownRecord{r, signed, proven})
 			}
-			kept := whereabouts{archive: f.Location(), proven: provenLine(proofs, r, a.now())}
+			kept := whereabouts{archive: f.Location(), proven: provenLine(proofs, r, a.now()), full: c.Bool("no-trunc")}
 			kept.file, _ = f.File(c.Context, r)
 			return printRecord(a.stdout, r, catalog, kept, signed, a.now())
 		},
@@ -101,19 +103,28 @@ func (s signature) String() string {
 	return key.String() + "; whose key this is, --trust-key tells"
 }
 
-// whereabouts is where a record is kept.
+// whereabouts is where a record is kept, and how that is told.
 type whereabouts struct {
 	archive string
 	proven  string // when it was last found whole there
 	file    string // of its own; empty where the archive has no such files
+	full    bool   // whole digests
+}
+
+// short is a digest as a person sees it, unless all of it is wanted.
+func (w whereabouts) short(d digest.Digest) string {
+	if w.full {
+		return d.String()
+	}
+	return ui.ShortID(d.String())
 }
 
 func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept whereabouts, signed *signature, now time.Time) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-14s%s\n", name+":", ui.Clean(fmt.Sprintf(format, args...)))
 	}
-	line("Image ID", "%s", r.ImageID)
-	line("Config", "%s", r.ConfigDigest())
+	line("Image ID", "%s", kept.short(r.ImageID))
+	line("Config", "%s", kept.short(r.ConfigDigest()))
 	if len(r.References) > 0 {
 		line("References", "%s", strings.Join(r.References, ", "))
 	}
@@ -136,7 +147,7 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept 
 	} else {
 		line("Stored", "%s, of which %s for this image alone", ui.Size(r.Sizes.Stored), ui.Size(exclusive(r, catalog)))
 	}
-	line("Manifest", "%s", r.View.Digest)
+	line("Manifest", "%s", kept.short(r.View.Digest))
 	if kept.file != "" {
 		line("Read by", "zstd -dc %s | docker load", kept.file)
 	}
@@ -153,7 +164,7 @@ func printRecord(w io.Writer, r *archive.Record, catalog *archive.Catalog, kept 
 	fmt.Fprintln(w)
 	t := ui.NewTable(w, "LAYER", "SIZE", "STORED", "SHARED WITH")
 	for _, l := range r.Contents[0].Layers {
-		t.Row(ui.ShortID(l.DiffID.String()), ui.Size3(l.Size), ui.Size3(l.Stored.Size), plural(sharers(l, r, catalog), "image"))
+		t.Row(kept.short(l.DiffID), ui.Size3(l.Size), ui.Size3(l.Stored.Size), plural(sharers(l, r, catalog), "image"))
 	}
 	return t.Flush()
 }
