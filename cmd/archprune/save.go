@@ -268,7 +268,8 @@ func (noArchive) Catalog(context.Context) (*archive.Catalog, error) { return &ar
 type runProgress struct {
 	progress *ui.Progress
 	task     *ui.Task
-	came     int64 // bytes of the task
+	came     int64    // bytes of the task
+	step     *ui.Task // what happens to one image meanwhile
 }
 
 func newRunProgress(p *ui.Progress) *runProgress { return &runProgress{progress: p} }
@@ -282,6 +283,7 @@ func (r *runProgress) event(e prune.Event) {
 	}
 	switch e.Kind {
 	case prune.Exporting:
+		r.step.Drop()
 		r.came = 0
 		verb := "saving "
 		if e.Way == prune.ByPush {
@@ -293,7 +295,17 @@ func (r *runProgress) event(e prune.Event) {
 		r.task.Add(e.Bytes)
 	case prune.Exported:
 		r.task.Done(r.ended(e))
+	case prune.Verifying:
+		r.next("proving ", e)
+	case prune.Removing:
+		r.next("removing ", e)
 	}
+}
+
+// next shows what is being done now. What came of it the report tells.
+func (r *runProgress) next(verb string, e prune.Event) {
+	r.step.Drop()
+	r.step = r.progress.Task(verb+some(e.Images), 0)
 }
 
 // ended says how an export ended, where that is not just done.
@@ -310,9 +322,9 @@ func (r *runProgress) ended(e prune.Event) string {
 }
 
 func some(images []engine.Image) string {
-	name := imageName(images[0])
-	if len(images[0].References) > 0 {
-		name = images[0].References[0]
+	name := ui.ShortID(images[0].ID.String())
+	if names := imageNames(images[0]); !images[0].Dangling() {
+		name = names[0]
 	}
 	if len(images) == 1 {
 		return name

@@ -64,7 +64,10 @@ func (r *taskRow) draw(width, nameWide int, now time.Time) string {
 func (r *taskRow) facts(width int) string {
 	n, total := r.t.count.Load(), r.t.total.Load()
 	var pct, size, rate, left string
-	if size = Size(n); total > 0 {
+	if n > 0 {
+		size = Size(n)
+	}
+	if total > 0 {
 		pct, size = percent(n, total), Size(n)+"/"+Size(total)
 	}
 	if n > 0 {

@@ -67,16 +67,23 @@ func (d *barDisplay) log(line string) {
 // silent: the line may be longer than the terminal is wide, as errors are, which
 // a row may not.
 func (d *barDisplay) finish(t *Task, line string, silent bool, _ time.Time) {
-	if bar := d.bars[t]; bar != nil {
-		bar.Abort(true)
-		delete(d.bars, t)
-	}
-	d.alignNames()
+	d.remove(t)
 	if silent {
 		d.frame()
 		return
 	}
 	d.log(line)
+}
+
+// drop draws nothing: the next frame, of what comes next, is soon enough.
+func (d *barDisplay) drop(t *Task) { d.remove(t) }
+
+func (d *barDisplay) remove(t *Task) {
+	if bar := d.bars[t]; bar != nil {
+		bar.Abort(true)
+		delete(d.bars, t)
+	}
+	d.alignNames()
 }
 
 func (d *barDisplay) close() {

@@ -61,12 +61,18 @@ func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 		note := strings.Repeat("long-", 40)
 		tasks[3].Done(note)
 		tasks[2].DoneSilently("restored")
+		step := p.Task("step:1", 0)
+		time.Sleep(150 * time.Millisecond)
+		step.Drop()
 		time.Sleep(150 * time.Millisecond)
 		p.Close()
 
 		// Nothing has come, so a mark moves.
 		if got, want := out.String(), regexp.MustCompile(`five:5   \[ {0,17}<=> {0,17}\]   0%          0B/1kB`); !want.MatchString(got) {
 			t.Errorf("height %d: no bar %q in %q", height, want, got)
+		}
+		if !strings.Contains(out.String(), "step:1") {
+			t.Errorf("height %d: the step was not shown in %q", height, out.String())
 		}
 		lines := strings.Split(screen(t, out.String()), "\n")
 		want := []string{`warning: something\x1b[2J`, "two:2: archived (", "four:4: " + note + " ("}

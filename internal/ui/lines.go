@@ -57,6 +57,8 @@ func (d *lineDisplay) tell(line string, t *Task, now time.Time, more ...slog.Att
 	d.log.LogAttrs(context.Background(), slog.LevelInfo, line, append(attrs, more...)...)
 }
 
+func (d *lineDisplay) drop(*Task) {}
+
 func (d *lineDisplay) close() {}
 
 // plainLine says how far t is.

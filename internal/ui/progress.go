@@ -52,6 +52,7 @@ type display interface {
 	start(*Task)
 	tick(running map[*Task]struct{}, now time.Time)
 	finish(t *Task, line string, silent bool, now time.Time)
+	drop(*Task)
 	close()
 }
 
@@ -186,7 +187,21 @@ func (t *Task) Done(note string) { t.end(note, false) }
 // where there are bars, no line stays.
 func (t *Task) DoneSilently(note string) { t.end(note, true) }
 
+// Drop ends a task that leaves no line anywhere: a step of something that the
+// command itself tells of. Where there are no bars it shows only if it is long.
+func (t *Task) Drop() {
+	t.once(func() { t.p.out.drop(t) })
+}
+
 func (t *Task) end(note string, silent bool) {
+	t.once(func() {
+		now := time.Now()
+		t.p.out.finish(t, t.lastLine(note, now), silent, now)
+	})
+}
+
+// once runs f for a task that has not ended, and that ends with it.
+func (t *Task) once(f func()) {
 	if t == nil {
 		return
 	}
@@ -195,7 +210,6 @@ func (t *Task) end(note string, silent bool) {
 			return
 		}
 		delete(t.p.tasks, t)
-		now := time.Now()
-		t.p.out.finish(t, t.lastLine(note, now), silent, now)
+		f()
 	})
 }

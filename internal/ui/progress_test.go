@@ -64,6 +64,22 @@ short:1: done (0.0s)
 	}
 }
 
+// TestStepsThatAreDroppedLeaveNothing, and show where they are long.
+func TestStepsThatAreDroppedLeaveNothing(t *testing.T) {
+	got := plainRun(t, ModePlain, func(_ *Messages, p *Progress) {
+		step := p.Task("proving a:1", 0)
+		time.Sleep(7 * time.Second)
+		step.Drop()
+		step.Done("again")
+		step = p.Task("removing a:1", 0)
+		time.Sleep(3 * time.Second)
+		step.Drop()
+	})
+	if want := "proving a:1: 5s so far\n"; got != want {
+		t.Errorf("progress is %q, want %q", got, want)
+	}
+}
+
 func TestProgressModeNoneShowsNoTasks(t *testing.T) {
 	got := plainRun(t, ModeNone, func(m *Messages, p *Progress) {
 		task := p.Task("demo-api:1.0", 10)
@@ -108,6 +124,7 @@ func TestNilProgressDoesNothing(t *testing.T) {
 	task.Add(1)
 	task.SetTotal(1)
 	task.Done("x")
+	task.Drop()
 	p.Close()
 }
 
