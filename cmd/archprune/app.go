@@ -171,7 +171,9 @@ func (a *app) engine(c *cli.Context) (*docker.Client, error) {
 	if c.String("host") != "" && c.String("context") != "" {
 		return nil, usagef("--host with --context: both name an engine; give only one of them")
 	}
-	return docker.New(docker.Options{Host: c.String("host"), Context: c.String("context")})
+	return docker.New(docker.Options{Host: c.String("host"), Context: c.String("context"), Waiting: func(endpoint string) {
+		a.log.Info("the engine at " + noPassword(endpoint) + " does not answer yet: waiting for it")
+	}})
 }
 
 func (a *app) progress(c *cli.Context) *ui.Progress {

@@ -9,6 +9,7 @@ package docker
 
 import (
 	"sync"
+	"time"
 
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/docker/docker/client"
@@ -23,7 +24,14 @@ const userAgent = "archprune"
 type Options struct {
 	Host    string // as docker --host takes it
 	Context string // as docker --context takes it; excludes Host
+
+	// Waiting, which may be nil, is called where the engine lets what it is
+	// asked about itself wait: one that hangs takes connections all the same.
+	Waiting func(endpoint string)
 }
+
+// patience is how long an engine has for that; it takes milliseconds.
+const patience = 5 * time.Second
 
 // Client is a connection to one engine. Its methods may be called from
 // several goroutines.
@@ -32,6 +40,8 @@ type Client struct {
 	endpoint string // such as unix:///var/run/docker.sock
 	source   string // what named the endpoint, such as DOCKER_HOST
 	parallel int    // number of calls at the same time
+	waiting  func(endpoint string)
+	patience time.Duration
 
 	mu    sync.Mutex
 	known *traits // nil until the engine was asked
@@ -52,7 +62,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{api: api, endpoint: ep.Host, source: source, parallel: parallelism(ep.Host)}, nil
+	return &Client{api: api, endpoint: ep.Host, source: source, parallel: parallelism(ep.Host), waiting: opts.Waiting, patience: patience}, nil
 }
 
 func newAPI(ep docker.Endpoint, headers map[string]string) (*client.Client, error) {

@@ -294,3 +294,29 @@ func TestSSH(t *testing.T) {
 		t.Errorf("ssh was called with %q, %v", calls, err)
 	}
 }
+
+// TestWaitingIsTold: an engine that hangs takes connections and says nothing.
+func TestWaitingIsTold(t *testing.T) {
+	configure(t, "", nil)
+	waited := make(chan string, 1)
+	hangs := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/info") {
+			if at := <-waited; at != "tcp://"+r.Host { // nobody answers before it is told
+				t.Errorf("%s is waited for, want %s", at, r.Host)
+			}
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(rw, "{}")
+	}))
+	defer hangs.Close()
+	host := "tcp://" + hangs.Listener.Addr().String()
+	c, err := New(Options{Host: host, Waiting: func(endpoint string) { waited <- endpoint; close(waited) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.patience = time.Millisecond
+	if _, err := c.info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

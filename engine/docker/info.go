@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/system"
@@ -46,6 +47,9 @@ func (c *Client) Info(ctx context.Context) (engine.Info, error) {
 }
 
 func (c *Client) info(ctx context.Context) (system.Info, error) {
+	if c.waiting != nil {
+		defer time.AfterFunc(c.patience, func() { c.waiting(c.endpoint) }).Stop()
+	}
 	info, err := c.api.Info(ctx)
 	if err != nil {
 		return system.Info{}, fmt.Errorf("asking the engine about itself: %w", c.translate(err))
