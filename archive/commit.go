@@ -55,10 +55,11 @@ func (r *Record) dated(newest map[string]*Record) *Record {
 	return r
 }
 
-// mended returns the record that r, some of whose blobs had to be stored again,
-// is a copy of, and whether there is one.
+// mended returns the record that r is a copy of, and whether there is one: some of
+// its blobs had to be stored again, or it had to be seen that the engine has got
+// no more of the image since ([Record.MayLack]).
 func (a *Archive) mended(ctx context.Context, r *Record, kept *Catalog) (Entry, bool) {
-	if r.Sizes.Added == 0 {
+	if r.Sizes.Added == 0 && !r.Partial {
 		return Entry{}, false
 	}
 	was := kept.same(r)

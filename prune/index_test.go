@@ -150,3 +150,24 @@ func TestIndexByPush(t *testing.T) {
 		})
 	}
 }
+
+// Whether an engine has got more of an image since it was archived only another
+// export tells, where the engine is too old to say. It makes no second record.
+func TestPartialIndexIsRecordedOnce(t *testing.T) {
+	b := setup(t)
+	if b.Store != engine.Containerd {
+		return
+	}
+	l := newLayout(t)
+	l.load(b, "demo-multi:1", l.image(here, files("here"), true), l.image(other, files("there"), false))
+	for range 3 {
+		report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+		if report.Partial() || !resultOf(t, report, "demo-multi:1").Record.Partial {
+			t.Errorf("report = %+v", report)
+		}
+		catalog, err := b.folder.Catalog(t.Context())
+		if err != nil || len(catalog.Records) != 1 {
+			t.Errorf("the archive has %d records, %v; want 1", len(catalog.Records), err)
+		}
+	}
+}
