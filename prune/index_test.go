@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,9 +14,11 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/prune"
+	"github.com/archprune/archprune/restore"
 	"github.com/archprune/archprune/selector"
 )
 
@@ -169,5 +172,44 @@ func TestPartialIndexIsRecordedOnce(t *testing.T) {
 		if err != nil || len(catalog.Records) != 1 {
 			t.Errorf("the archive has %d records, %v; want 1", len(catalog.Records), err)
 		}
+	}
+}
+
+// The engine has got the image back without one of its platforms. A restore brings
+// that too.
+func TestRestoreOfAPlatform(t *testing.T) {
+	b := setup(t)
+	if b.Store != engine.Containerd {
+		return
+	}
+	index := func(whole bool) digest.Digest {
+		l := newLayout(t)
+		return l.load(b, "demo-multi:1", l.image(here, files("here"), true), l.image(other, files("there"), whole))
+	}
+	index(true)
+	report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{})
+	record := wantOutcome(t, report, "demo-multi:1", prune.ArchivedRemoved).Record
+	id := index(false)
+	for range 2 {
+		res, err := restore.Run(t.Context(), b.client, b.folder, record, restore.Options{Known: []*archive.Record{record}})
+		if err != nil || res.ID != id {
+			t.Fatalf("restore = %+v, %v", res, err)
+		}
+	}
+	b.wantNames(t, id, "demo-multi:1")
+	if err := b.folder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := archive.CreateFolder(filepath.Join(t.TempDir(), "archive"), archive.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	report, err = prune.Run(t.Context(), b.client, f, b.plan(t, selector.Policy{}), prune.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := wantOutcome(t, report, "demo-multi:1", prune.ArchivedRemoved).Record; r == nil || len(r.Contents) != 2 {
+		t.Errorf("the engine gave back %+v, want two platforms", r)
 	}
 }

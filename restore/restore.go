@@ -168,9 +168,9 @@ func (r *run) taken(ctx context.Context) (map[string]engine.Image, error) {
 
 // give sees to it that the engine has the image, without touching a name.
 func (r *run) give(ctx context.Context) error {
-	err := r.verify(ctx)
+	img, err := r.look(ctx)
 	r.found = !errors.Is(err, engine.ErrNotFound)
-	if err == nil {
+	if err == nil && !r.mayLack(img) {
 		r.result.Present = true
 		return nil
 	}
@@ -223,21 +223,33 @@ func (r *run) send(ctx context.Context, load *archive.Load) error {
 		return fmt.Errorf("loading %s: %w", r.record.ImageID, err)
 	}
 	r.result.Sent, r.result.Omitted = load.Sent, load.Omitted
-	return r.verify(ctx)
+	_, err = r.look(ctx)
+	return err
 }
 
-// verify reports whether the engine has the image as it was archived.
-func (r *run) verify(ctx context.Context) error {
+// look returns the image, or says why the engine has not got it as it was
+// archived.
+func (r *run) look(ctx context.Context) (engine.Image, error) {
 	img, err := r.eng.Inspect(ctx, r.result.ID.String())
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrNotWhole, err)
+		err = fmt.Errorf("%w: %w", ErrNotWhole, err)
 	case img.ID != r.result.ID:
-		return fmt.Errorf("%w: it has ID %s", ErrNotWhole, img.ID)
+		err = fmt.Errorf("%w: it has ID %s", ErrNotWhole, img.ID)
 	case !slices.Equal(img.DiffIDs, r.record.DiffIDs()):
-		return fmt.Errorf("%w: it has other layers", ErrNotWhole)
+		err = fmt.Errorf("%w: it has other layers", ErrNotWhole)
 	case img.Incomplete():
-		return fmt.Errorf("%w: it says that content is missing", ErrNotWhole)
+		err = fmt.Errorf("%w: it says that content is missing", ErrNotWhole)
 	}
-	return nil
+	return img, err
+}
+
+// mayLack reports whether the engine may have the image without a platform that
+// the archive has. Before API 1.47 it does not tell.
+func (r *run) mayLack(img engine.Image) bool {
+	there := func(c archive.Contents) bool {
+		return slices.ContainsFunc(img.Manifests, func(m engine.Manifest) bool { return m.Available && m.Digest == c.Manifest.Digest })
+	}
+	return r.info.Store == engine.Containerd && len(r.record.Contents) > 1 &&
+		slices.ContainsFunc(r.record.Contents, func(c archive.Contents) bool { return c.Manifest == nil || !there(c) })
 }
