@@ -72,7 +72,7 @@ func (a *app) list(c *cli.Context) error {
 		return nil
 	}
 	table := l.table(c.Bool("digests"))
-	if width := terminalWidth(a.stdout); format == "" && width > 0 {
+	if width := terminalWidth(a.stdout); format == "" && width > 0 && !l.full {
 		table, rows = fitRows(rows, table, width)
 	}
 	return ui.WriteRows(a.stdout, format, table, listHeaders, rows)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,12 +195,19 @@ func newLogRow(r journal.Run, now time.Time, full bool) logRow {
 var statuses = map[int]string{exitDone: "done", exitFailed: "failed", exitUsage: "failed", exitPartial: "in part",
 	exitDamaged: "damaged", exitInterrupted: "interrupted"}
 
+// The statuses of runs that have none.
+const stillAtWork, brokenOff = "at work", "broken off"
+
+func isStatus(s string) bool {
+	return s == stillAtWork || s == brokenOff || slices.Contains(slices.Collect(maps.Values(statuses)), s) || strings.HasPrefix(s, "exit status ")
+}
+
 func logStatus(r journal.Run) string {
 	switch {
 	case r.AtWork:
-		return "at work"
+		return stillAtWork
 	case r.End == nil:
-		return "broken off"
+		return brokenOff
 	}
 	return cmp.Or(statuses[r.End.Status], "exit status "+strconv.Itoa(r.End.Status))
 }
@@ -218,8 +226,10 @@ func parseLogFilter(filters []string) (logFilter, error) {
 		switch {
 		case ok && value != "" && key == "command":
 			f.commands = append(f.commands, value)
-		case ok && value != "" && key == "status":
+		case ok && key == "status" && isStatus(strings.ReplaceAll(value, "-", " ")):
 			f.statuses = append(f.statuses, strings.ReplaceAll(value, "-", " "))
+		case ok && key == "status":
+			return f, usagef("--filter %q: want a status: done, in-part, failed, damaged, interrupted, broken-off or at-work", text)
 		case ok && value != "" && key == "image":
 			patterns = append(patterns, value)
 		default:
