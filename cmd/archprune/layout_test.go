@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -56,15 +57,15 @@ func hostPlan() selector.Plan {
 }
 
 func TestPlanOnNarrowTerminalHasNoLineTooLong(t *testing.T) {
-	for width := 74; width <= 200; width += 7 {
-		for _, all := range []bool{false, true} {
+	for width := 74; width <= 200; width += 3 {
+		for _, l := range []planLayout{{width: width}, {width: width, all: true}, {width: max(80, width), shares: true}} {
 			var out bytes.Buffer
-			if err := (planLayout{width: width, all: all}).print(&out, hostPlan()); err != nil {
+			if err := l.print(&out, hostPlan()); err != nil {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(out.String()) {
-				if line = strings.TrimRight(line, " \n"); len(line) > width {
-					t.Errorf("width %d, all %v: line of %d:\n%s", width, all, len(line), line)
+				if line = strings.TrimRight(line, " \n"); utf8.RuneCountInString(line) > l.width {
+					t.Errorf("%+v: line of %d:\n%s", l, utf8.RuneCountInString(line), line)
 				}
 			}
 		}
@@ -105,6 +106,13 @@ func TestPlanWithSharesHasBarsWhereThereIsRoom(t *testing.T) {
 IMAGE          IMAGE ID       SIZE      UNIQUE    SHARED    █ UNIQUE  ░ SHARED   ACTION           WHY
 demo-api:2.3   ID             214MB     54MB      160MB     █████░░░░░░░░░░░░░   archive+remove   matches --keep demo-api:*
 demo-api:2.4   ID             214MB     0B        160MB     ░░░░░░░░░░░░░        keep             used by container demo-api (running)
+`,
+		80: `
+IMAGE          UNIQUE    SHARED    ACTION           WHY
+demo-api:2.3   54MB      160MB     archive+remove   matches --keep
+                                                    demo-api:*
+demo-api:2.4   0B        160MB     keep             used by container
+                                                    demo-api (running)
 `,
 		100: `
 IMAGE          SIZE      UNIQUE    SHARED    ACTION           WHY

@@ -24,9 +24,11 @@ type planLayout struct {
 
 const (
 	maxNames  = 3  // names shown of one image
-	minReason = 24 // columns that the reason gets at least
+	minReason = 20 // columns that the reason gets at least
+	midReason = 24 // columns that it gets before names are cut to minName
 	maxReason = 34 // columns that it gets before names do
 	minName   = 20
+	sizeTable = 96  // columns from which on sizes stand beside what adds up to them
 	wideTable = 120 // columns from which on there is room for bars
 	gap       = 3   // between columns, as in docker's tables
 	minColumn = 10  // the gap included
@@ -40,8 +42,12 @@ type planRow struct {
 }
 
 func (l planLayout) print(w io.Writer, plan selector.Plan) error {
-	details := []string{"SIZE"}
+	size := func(d selector.Decision) []string { return []string{ui.Size3(d.Image.Size)} }
 	more := func(selector.Decision) []string { return nil }
+	details := []string{"SIZE"}
+	if l.shares && l.width > 0 && l.width < sizeTable {
+		size, details = more, nil
+	}
 	if l.shares {
 		shares := newShareColumns(plan, l.width >= wideTable)
 		details, more = append(details, shares.headers()...), shares.cells
@@ -50,7 +56,7 @@ func (l planLayout) print(w io.Writer, plan selector.Plan) error {
 	for _, d := range plan.Decisions {
 		if l.all || !d.BuildParent() {
 			rows = append(rows, planRow{l.names(d), ui.ShortID(d.Image.ID.String()), string(d.Action), reasons(d),
-				append([]string{ui.Size3(d.Image.Size)}, more(d)...)})
+				append(size(d), more(d)...)})
 		}
 	}
 	return l.table(w, details, rows)
@@ -114,7 +120,7 @@ func (l planLayout) fit(details []string, rows []planRow) (name, why int) {
 	for i, header := range details {
 		room -= column(max(utf8.RuneCountInString(header), widest(rows, func(r planRow) string { return at(r.details, i) })))
 	}
-	if reason := min(max(minReason, usualReason(rows)), maxReason); name > room-reason {
+	if reason := min(max(midReason, usualReason(rows)), maxReason); name > room-reason {
 		name = max(minName, room-reason)
 	}
 	return name, max(minReason, room-max(name, minColumn-gap))
