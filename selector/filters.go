@@ -80,7 +80,7 @@ func (f *Filters) addUntil(value string, now time.Time) string {
 	}
 	until, err := ParseTime(value, now)
 	if err != nil {
-		return "want a duration (24h), a date (2026-01-31), an RFC 3339 time or a Unix time"
+		return "want a duration (24h, 7d), a date (2026-01-31), an RFC 3339 time or a Unix time"
 	}
 	f.until, f.untilText = until, "until="+value
 	return ""

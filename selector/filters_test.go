@@ -27,6 +27,8 @@ func TestFiltersSelect(t *testing.T) {
 		{"until=24h", app, true},
 		{"until=48h", app, false}, // built at that very moment, not before
 		{"until=72h", app, false},
+		{"until=1d", app, true},
+		{"until=1d24h", app, false},
 		{"until=24h", unknown, false},
 		{"until=2026-02-27T12:00:01Z", app, true},
 		{"until=2026-02-28", app, true},

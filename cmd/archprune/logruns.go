@@ -40,7 +40,7 @@ func (a *app) logCommand() *cli.Command {
 		Flags: []cli.Flag{
 			quietFlag("only show IDs, of runs or, with RUN, of images"),
 			&cli.BoolFlag{Name: "no-trunc", Usage: "show whole commands, IDs and names of records"},
-			&cli.StringFlag{Name: "since", Usage: "only runs that began at `TIME` or later: a date, an RFC 3339 time or an age such as 24h"},
+			&cli.StringFlag{Name: "since", Usage: "only runs that began at `TIME` or later: a date, an RFC 3339 time or an age such as 24h or 7d"},
 			&cli.StringSliceFlag{Name: "filter", Usage: "only runs that pass `FILTER`; may be repeated"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is table, table TEMPLATE, json or TEMPLATE"},
 			jsonFlag(), journalFlag()},
@@ -84,7 +84,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := selector.ParseTime(s, now)
 	if err != nil {
-		return t, usagef("--since %q: want a date, an RFC 3339 time or an age such as 24h", s)
+		return t, usagef("--since %q: want a date, an RFC 3339 time or an age such as 24h or 7d", s)
 	}
 	return t, nil
 }

@@ -34,7 +34,7 @@ func (a *app) restoreCommand() *cli.Command {
    archprune restore 'demo-api:*'`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "as", Usage: "give the image this `NAME` instead of its archived ones"},
-			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`: a date, an RFC 3339 time or an age such as 24h"},
+			&cli.StringFlag{Name: "at", Usage: "take what the archive had at `TIME`: a date, an RFC 3339 time or an age such as 24h or 7d"},
 			&cli.BoolFlag{Name: "replace", Usage: "take names from other images; those keep another name"},
 			&cli.BoolFlag{Name: "all", Usage: "restore everything: the newest image of every reference"},
 			&cli.StringFlag{Name: "from", Usage: "another `ARCHIVE`; the same as --archive"},
@@ -98,7 +98,7 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := selector.ParseTime(s, now)
 	if err != nil {
-		return t, usagef("--at %q: want a date, an RFC 3339 time or an age such as 24h", s)
+		return t, usagef("--at %q: want a date, an RFC 3339 time or an age such as 24h or 7d", s)
 	}
 	return t, nil
 }

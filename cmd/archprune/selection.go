@@ -29,7 +29,7 @@ func selectionFlags() []cli.Flag {
 			"until=24h, label=KEY[=VALUE], label!=KEY[=VALUE], reference=PATTERN, dangling=true|false; " +
 			"the pruneFilters of docker's config.json apply too"},
 		&cli.BoolFlag{Name: "dangling", Usage: "only dangling images may go, as docker image prune"},
-		&cli.DurationFlag{Name: "min-age", Usage: "images built or tagged less than `DURATION` ago stay"},
+		&cli.StringFlag{Name: "min-age", Usage: "images built or tagged less than `TIME` ago stay, such as 36h or 7d"},
 		aboveFlag(), freeSpaceFlag(),
 	}
 }
@@ -46,8 +46,11 @@ func tableFlags() []cli.Flag {
 // filters of docker's own config file apply as they do to docker's prune.
 func (a *app) policy(c *cli.Context, now time.Time) (selector.Policy, error) {
 	p := selector.Policy{KeepNothing: c.Bool("keep-nothing"), KeepLast: c.Int("keep-last"),
-		Dangling: c.Bool("dangling"), MinAge: c.Duration("min-age"), Repositories: a.repositories}
+		Dangling: c.Bool("dangling"), Repositories: a.repositories}
 	var err error
+	if p.MinAge, err = waitOf(c, "min-age"); err != nil {
+		return p, err
+	}
 	if p.Keep, err = selector.ParsePatterns(c.StringSlice("keep")); err != nil {
 		return p, usagef("--keep: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func lockWaitFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "lock-wait", Usage: "wait up to `DURATION` while another run of this host prunes the engine\n" +
+	return &cli.StringFlag{Name: "lock-wait", Usage: "wait up to `TIME` while another run of this host prunes the engine\n" +
 		"Such as 30m; when it is over the exit status is 75."}
 }
 
@@ -25,9 +25,9 @@ func (e busyError) Error() string {
 // turn waits until no other run of this host prunes the engine. Two at once
 // would lose nothing, but each would tell of images that the other took.
 func (a *app) turn(c *cli.Context, eng *docker.Client) (release func(), err error) {
-	wait := c.Duration("lock-wait")
-	if wait < 0 {
-		return nil, usagef("--lock-wait %s: want a duration, such as 30m", wait)
+	wait, err := waitOf(c, "lock-wait")
+	if err != nil {
+		return nil, err
 	}
 	info, err := eng.Info(c.Context)
 	if err != nil {

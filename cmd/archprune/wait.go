@@ -1,13 +1,13 @@
 package main
 
 import (
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive/retention"
+	"github.com/archprune/archprune/internal/days"
 )
 
 // defaultGrace is a week: an operator who is away for some days can still
@@ -41,25 +41,21 @@ func collectTerms(c *cli.Context, now time.Time) (retention.Terms, error) {
 	return t, nil
 }
 
-var waitSyntax = regexp.MustCompile(`^(?:(\d{1,4})w)?(?:(\d{1,5})d)?(.*)$`)
-
 // parseWait reads a time such as 7d, 2w, 1d12h, 36h, 90m or 0.
 func parseWait(flag, text string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	found := waitSyntax.FindStringSubmatch(text)
-	var wait time.Duration
-	for i, unit := range []time.Duration{7 * day, day} {
-		n, _ := strconv.Atoi("0" + found[i+1]) // digits alone, and few
-		wait += time.Duration(n) * unit
-	}
-	if found[3] != "" || text == "" {
-		rest, err := time.ParseDuration(found[3])
-		if err != nil || rest < 0 {
-			return 0, usagef("%s %q: want a time such as 7d, 36h, 90m or 0", flag, text)
-		}
-		wait += rest
+	wait, err := days.Parse(text)
+	if err != nil {
+		return 0, usagef("%s %q: want a time such as 7d, 36h, 90m or 0", flag, text)
 	}
 	return wait, nil
+}
+
+// waitOf reads a flag that need not be given.
+func waitOf(c *cli.Context, flag string) (time.Duration, error) {
+	if c.String(flag) == "" {
+		return 0, nil
+	}
+	return parseWait("--"+flag, c.String(flag))
 }
 
 // shortWait leaves out minutes and seconds where there are none.

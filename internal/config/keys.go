@@ -5,7 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/archprune/archprune/internal/days"
 )
 
 const repositories = "repositories"
@@ -18,7 +19,7 @@ const (
 	words                // a text or a list of texts
 	number               // 0 or more
 	yesNo                // true or false
-	duration             // as Go writes it: 24h
+	duration             // such as 24h or 7d
 )
 
 // SettingKeys are what a file may set, by the flags that it stands in for.
@@ -63,7 +64,7 @@ func (k kind) check(values []string) string {
 			return "want true or false, not " + strconv.Quote(v)
 		}
 	case duration:
-		if d, err := time.ParseDuration(v); err != nil || d < 0 {
+		if _, err := days.Parse(v); err != nil {
 			return "want a duration, such as 24h, not " + strconv.Quote(v)
 		}
 	}
