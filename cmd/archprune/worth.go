@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/archprune/archprune/archive"
@@ -78,4 +82,17 @@ func (w worth) caution() []string {
 	}
 	return []string{"Note: archive and engine share a disk, so the net gain is small. It is what",
 		"compression saves, and what is removed without an archive."}
+}
+
+// unmade warns of an archive that a run would have to make where it can't be.
+func unmade(plan selector.Plan, at place) []string {
+	if len(plan.With(selector.Archive)) == 0 || at.byDefault || !at.local() {
+		return nil
+	}
+	parent := filepath.Dir(filepath.Clean(at.path))
+	if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return []string{"Note: the archive can't be made, since there is no folder " + ui.Clean(parent) + ":",
+		"make it first, or mount what belongs there."}
 }
