@@ -154,7 +154,7 @@ func (r *copyRun) record(ctx context.Context, copier *archive.Copier, record *ar
 	line := copyLine{Record: record.Name(), ID: record.ImageID.String(), Names: append([]string{}, record.References...),
 		Known: done.Known, Sent: done.Sent}
 	if err != nil {
-		task.Done("failed")
+		task.Failed()
 		line.Error = oneLine(err)
 		return r.out.fail(line, fmt.Errorf("copying %s: %w", allNames(record), err))
 	}

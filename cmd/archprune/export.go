@@ -138,7 +138,7 @@ func (a *app) exportRecord(c *cli.Context, f *archive.Archive, r *archive.Record
 		written, err = writeFile("-o", c.String("output"), func(f *durable.Pending) error { return write.toFile(c.Context, f, task.Add) })
 	}
 	if err != nil {
-		task.Done("failed")
+		task.Failed()
 		return exportError(r, err)
 	}
 	task.DoneSilently("")

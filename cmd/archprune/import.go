@@ -160,7 +160,7 @@ func (r *importRun) read(ctx context.Context, name string) ([]archive.Ingested, 
 		}
 	}
 	if err != nil {
-		task.Done("failed")
+		task.Failed()
 		return nil, err
 	}
 	task.DoneSilently("")

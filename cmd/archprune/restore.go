@@ -296,7 +296,7 @@ func restoreOne(ctx context.Context, eng *docker.Client, f *archive.Archive, r *
 	result, err := restore.Run(ctx, eng, f, r, opts)
 	switch {
 	case err != nil:
-		task.Done("failed")
+		task.Failed()
 	case result.Present:
 		task.DoneSilently("already there")
 	default:

@@ -187,6 +187,16 @@ func (t *Task) Done(note string) { t.end(note, false) }
 // where there are bars, no line stays.
 func (t *Task) DoneSilently(note string) { t.end(note, true) }
 
+// Failed is Done for a task that failed. Where nothing had come yet it leaves no
+// line: the error, of which the command tells, says all.
+func (t *Task) Failed() {
+	if t == nil || t.count.Load() == 0 {
+		t.Drop()
+		return
+	}
+	t.Done("failed")
+}
+
 // Drop ends a task that leaves no line anywhere: a step of something that the
 // command itself tells of. Where there are no bars it shows only if it is long.
 func (t *Task) Drop() {

@@ -74,8 +74,12 @@ func TestStepsThatAreDroppedLeaveNothing(t *testing.T) {
 		step = p.Task("removing a:1", 0)
 		time.Sleep(3 * time.Second)
 		step.Drop()
+		p.Task("refused", 10).Failed()
+		broken := p.Task("broken", 10)
+		broken.Add(5)
+		broken.Failed()
 	})
-	if want := "proving a:1: 5s so far\n"; got != want {
+	if want := "proving a:1: 5s so far\nbroken: failed (5B in 0.0s)\n"; got != want {
 		t.Errorf("progress is %q, want %q", got, want)
 	}
 }
@@ -125,6 +129,7 @@ func TestNilProgressDoesNothing(t *testing.T) {
 	task.SetTotal(1)
 	task.Done("x")
 	task.Drop()
+	task.Failed()
 	p.Close()
 }
 
