@@ -138,6 +138,7 @@ func (j runJournal) Removing(img engine.Image, record *archive.Record) error {
 
 func (j runJournal) Became(res prune.Result) error {
 	img := j.image(res.Decision.Image, res.Record, string(res.Outcome))
+	img.BuildParent = res.Decision.BuildParent()
 	if res.Err != nil {
 		img.Reason = why(res)
 	}

@@ -43,6 +43,8 @@ type Image struct {
 	Archive    string   `json:"archive,omitempty"` // where its record is
 	Record     string   `json:"record,omitempty"`  // that gives it back
 	Reason     string   `json:"reason,omitempty"`  // why it is otherwise than planned
+
+	BuildParent bool `json:"build_parent,omitempty"` // docker hides it, and plans count it apart
 }
 
 // End is what a run came to.

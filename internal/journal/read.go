@@ -47,11 +47,11 @@ func (r Run) ID() string { return idOf(r.Name) }
 
 func idOf(name string) string { return name[strings.LastIndexByte(name, '-')+1:] }
 
-// Count is how many images came to one of these outcomes.
+// Count is how many images came to one of these outcomes, build parents aside.
 func (r Run) Count(outcomes ...string) int {
 	n := 0
 	for _, e := range r.Events {
-		if slices.Contains(outcomes, e.Outcome) {
+		if !e.BuildParent && slices.Contains(outcomes, e.Outcome) {
 			n++
 		}
 	}
