@@ -70,7 +70,7 @@ func (a *Archive) mended(ctx context.Context, r *Record, kept *Catalog) (Entry, 
 	if err != nil {
 		return Entry{}, false // removed meanwhile
 	}
-	marks, err := a.store.Marks(ctx)
+	marks, err := a.store.Marks(ctx, was.name)
 	_, gone := forgotten(marks)[was.name]
 	return e, err == nil && !gone
 }

@@ -142,7 +142,7 @@ func (a *Archive) Confirm(ctx context.Context, r *Record) error {
 	if err := a.store.Confirm(ctx, r); err != nil {
 		return fmt.Errorf("making the archive durable: %w", err)
 	}
-	marks, err := a.store.Marks(ctx)
+	marks, err := a.store.Marks(ctx, r.name)
 	if err != nil {
 		return fmt.Errorf("reading what was noted about record %s: %w", r.name, err)
 	}

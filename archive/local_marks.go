@@ -18,27 +18,20 @@ func (l *local) markPath(m Mark) string {
 
 // Marks implements [Storage]. A mark that can't be read counts from the time
 // of its file: it must neither be lost nor hide others.
-func (l *local) Marks(context.Context) ([]Mark, error) {
-	entries, err := l.tree.ReadDir(l.join(l.own(marksDir)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func (l *local) Marks(_ context.Context, records ...string) ([]Mark, error) {
+	possible, err := l.possibleMarks(records)
 	if err != nil {
 		return nil, err
 	}
 	var marks []Mark
-	for _, e := range entries {
-		m, ok := markOf(e.Name())
-		if !ok {
-			continue
-		}
+	for _, m := range possible {
 		read, err := l.readMark(m)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
 			m.Time, m.Host = read.Time, read.Host
-		} else if info, err := e.Info(); err == nil {
+		} else if info, err := l.tree.Lstat(l.markPath(m)); err == nil {
 			m.Time = info.ModTime()
 		} else {
 			m.Time = time.Now()
@@ -46,6 +39,26 @@ func (l *local) Marks(context.Context) ([]Mark, error) {
 		marks = append(marks, m)
 	}
 	return marks, nil
+}
+
+// possibleMarks are those that there are, or may be of these records.
+func (l *local) possibleMarks(records []string) (marks []Mark, err error) {
+	for _, record := range records {
+		marks = append(marks, Mark{Kind: Pinned, Record: record}, Mark{Kind: Forgotten, Record: record})
+	}
+	if len(records) > 0 {
+		return marks, nil
+	}
+	entries, err := l.tree.ReadDir(l.join(l.own(marksDir)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if m, ok := markOf(e.Name()); ok {
+			marks = append(marks, m)
+		}
+	}
+	return marks, err
 }
 
 // readMark reads the file of a mark. One without a time, as null is, would be

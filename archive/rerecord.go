@@ -141,12 +141,12 @@ func (r *Repair) replace(ctx context.Context, old, again *Record) error {
 
 // succeed hands what was noted about a record on to another.
 func (r *Repair) succeed(ctx context.Context, old, again *Record) error {
-	marks, err := r.store.Marks(ctx)
+	marks, err := r.store.Marks(ctx, old.name)
 	if err != nil {
 		return err
 	}
 	for _, m := range marks {
-		if m.Record != old.name || m.Kind != Pinned {
+		if m.Kind != Pinned {
 			continue
 		}
 		if err := r.store.Mark(ctx, Mark{Kind: Pinned, Record: again.name, Time: m.Time, Host: m.Host}); err != nil {

@@ -46,8 +46,9 @@ type Storage interface {
 	// RemoveRecord removes a record for good. One that is not there is no error.
 	RemoveRecord(ctx context.Context, r *Record) error
 
-	// Marks returns what was noted about records since they were written.
-	Marks(ctx context.Context) ([]Mark, error)
+	// Marks returns what was noted about these records since they were written,
+	// or, where none is given, about any.
+	Marks(ctx context.Context, records ...string) ([]Mark, error)
 	// Mark notes something about a record, durably.
 	Mark(ctx context.Context, m Mark) error
 	// Unmark takes a mark back, whatever its time. One that is not there is no

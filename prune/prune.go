@@ -326,7 +326,7 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 	res := r.results[img.ID]
 	res.Record, res.Outcome = record, outcome
 	r.event(Verifying, record.Sizes.Stored, img)
-	receipt, err := r.prove(ctx, img, record, outcome)
+	receipt, err := r.prove(ctx, img, record)
 	var damaged *archive.DamageError
 	switch {
 	case ctx.Err() != nil:
@@ -350,10 +350,10 @@ func (r *run) archived(ctx context.Context, img engine.Image, record *archive.Re
 
 // prove reads a record back. Where no removal follows, what was read lately is
 // believed: there is no receipt then.
-func (r *run) prove(ctx context.Context, img engine.Image, record *archive.Record, outcome Outcome) (archive.Receipt, error) {
+func (r *run) prove(ctx context.Context, img engine.Image, record *archive.Record) (archive.Receipt, error) {
 	if r.opts.ArchiveOnly {
 		err := r.arch.Recheck(ctx, record)
-		if err == nil && outcome == Archived {
+		if err == nil {
 			err = r.arch.Confirm(ctx, record)
 		}
 		return archive.Receipt{}, err

@@ -102,6 +102,23 @@ func TestArchiveOnlyIsProven(t *testing.T) {
 	}
 }
 
+// What the archive had when a save began, and what somebody forgets before its turn
+// comes, is not archived.
+func TestForgottenBeforeItsTurn(t *testing.T) {
+	b := setup(t)
+	b.Load(t, sample("one", "demo-api:1"))
+	record := wantOutcome(t, b.run(t, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true}), "demo-api:1", prune.Archived).Record
+	arch := &faulty{Archive: b.folder}
+	arch.recheck = func(ctx context.Context, r *archive.Record) error {
+		if _, err := b.folder.Forget(ctx, []*archive.Record{record}); err != nil {
+			t.Error(err)
+		}
+		return b.folder.Recheck(ctx, r)
+	}
+	report := b.runOn(t, b.client, arch, b.plan(t, selector.Policy{}), prune.Options{ArchiveOnly: true})
+	wantText(t, wantOutcome(t, report, "demo-api:1", prune.Stayed).Err, "forgotten meanwhile")
+}
+
 // A name that goes to another image and comes back means the first one again,
 // though the archive has that already.
 func TestNameThatComesBack(t *testing.T) {

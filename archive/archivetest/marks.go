@@ -35,12 +35,22 @@ func (h handle) unmark(t testing.TB, m archive.Mark) {
 	}
 }
 
-// checkMarks compares all marks of an archive, as another process sees them.
+// checkMarks compares all marks of an archive, as another process sees them, and
+// those of each record by itself.
 func checkMarks(t testing.TB, p *place, want ...archive.Mark) {
 	t.Helper()
-	got, err := other(t, p).store.Marks(t.Context())
+	compareMarks(t, p, want)
+	for _, m := range want {
+		others := func(o archive.Mark) bool { return o.Record != m.Record }
+		compareMarks(t, p, slices.DeleteFunc(slices.Clone(want), others), m.Record)
+	}
+}
+
+func compareMarks(t testing.TB, p *place, want []archive.Mark, records ...string) {
+	t.Helper()
+	got, err := other(t, p).store.Marks(t.Context(), records...)
 	if err != nil {
-		t.Fatalf("Marks: %v", err)
+		t.Fatalf("Marks of %v: %v", records, err)
 	}
 	order := func(a, b archive.Mark) int {
 		return strings.Compare(string(a.Kind)+a.Record, string(b.Kind)+b.Record)
@@ -51,7 +61,7 @@ func checkMarks(t testing.TB, p *place, want ...archive.Mark) {
 		return a.Kind == b.Kind && a.Record == b.Record && a.Host == b.Host && a.Time.Equal(b.Time)
 	}
 	if !slices.EqualFunc(got, want, same) {
-		t.Errorf("the marks are %+v, want %+v", got, want)
+		t.Errorf("the marks of %v are %+v, want %+v", records, got, want)
 	}
 }
 

@@ -31,8 +31,8 @@ func markOf(tag string) (archive.Mark, bool) {
 
 // Marks implements [archive.Storage]. A mark whose content can't be made sense
 // of counts from now on: it must neither be lost nor hide others.
-func (s *Store) Marks(ctx context.Context) ([]archive.Mark, error) {
-	tags, err := s.tags(ctx)
+func (s *Store) Marks(ctx context.Context, records ...string) ([]archive.Mark, error) {
+	tags, err := s.possibleMarks(ctx, records)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,19 @@ func (s *Store) Marks(ctx context.Context) ([]archive.Mark, error) {
 		}
 	}
 	return marks, nil
+}
+
+// possibleMarks are the tags among which marks are, of these records or of all.
+func (s *Store) possibleMarks(ctx context.Context, records []string) (tags []string, err error) {
+	if len(records) == 0 {
+		return s.tags(ctx)
+	}
+	for _, record := range records {
+		for _, kind := range []archive.MarkKind{archive.Pinned, archive.Forgotten} {
+			tags = append(tags, markTag(archive.Mark{Kind: kind, Record: record}))
+		}
+	}
+	return tags, nil
 }
 
 // readMark returns nil for a mark that is no more.
