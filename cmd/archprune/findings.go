@@ -157,7 +157,8 @@ func (f findings) goneRecords() []archive.Lost {
 	})
 }
 
-// repairs tell what was repaired, and last of all what was not.
+// repairs tell what was repaired, and last of all what was not; where nothing was
+// tried, how to.
 func (f findings) repairs() []string {
 	var lines, left, needed []string
 	for _, r := range f.repaired {
@@ -172,13 +173,24 @@ func (f findings) repairs() []string {
 		needed = append(needed, r.Needed...)
 	}
 	if len(f.repaired) == 0 {
-		return nil
+		return f.advice()
 	}
 	last := fmt.Sprintf("Repaired: %d of %d.", len(lines), len(f.repaired))
 	if needed = slices.Compact(slices.Sorted(slices.Values(needed))); len(needed) > 0 {
 		last += " Still damaged: " + strings.Join(needed, "; ") + "."
+	} else if f.err() == nil {
+		last += " What was damaged is whole again."
 	}
 	return slices.Concat([]string{""}, lines, left, []string{last})
+}
+
+// advice says what can be done about damage; what is not trusted is none.
+func (f findings) advice() []string {
+	if len(f.blobs)+len(f.badRecords)+len(f.flaws)+len(f.lost) == len(f.untrusted()) {
+		return nil
+	}
+	return []string{"'archprune verify --repair' looks for good copies: in the archive, in the engine",
+		"and, with --from, in another archive."}
 }
 
 // lines say a word about each image; of a sample, about those alone that are
