@@ -91,7 +91,7 @@ func (a *Archive) Proofs(ctx context.Context) (*Proofs, error) {
 // learn takes the latest word on each part; of two at once, the bad one.
 func learn(known, parts map[string]reading) {
 	for part, seen := range parts {
-		if was, ok := known[part]; !ok || seen.At.After(was.At) || seen.Bad && seen.At.Equal(was.At) {
+		if was, ok := known[part]; !ok || seen.At.After(was.At) || seen.At.Equal(was.At) && (seen.Bad || !was.Bad) {
 			known[part] = seen
 		}
 	}
@@ -173,7 +173,7 @@ func (a *Archive) dropParts(ctx context.Context, parts map[string]reading) error
 func (a *Archive) saw(part string, written time.Time, bad bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.seen[part] = reading{At: time.Now().UTC().Truncate(time.Second), Written: written.UTC(), Bad: bad}
+	a.seen[part] = reading{At: time.Now().UTC().Truncate(time.Millisecond), Written: written.UTC(), Bad: bad}
 }
 
 // sawBlob is saw for a blob, which is a part where records share blobs.
