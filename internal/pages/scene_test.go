@@ -205,7 +205,7 @@ func (s *scene) script(c chapter) string {
 func (s *scene) local(commands string) string {
 	_, port, _ := strings.Cut(s.registry.Addr, ":")
 	var text strings.Builder
-	stage := strings.NewReplacer(registryHost+"/", registryHost+":"+port+"/", "--at 168h", "--at 0s",
+	stage := strings.NewReplacer(registryHost+"/", registryHost+":"+port+"/", "--at 7d", "--at 0s",
 		"archprune:VERSION", "archprune:$(docker image ls --format '{{.Tag}}' archprune)")
 	for line := range strings.Lines(stage.Replace(commands)) {
 		var since int
