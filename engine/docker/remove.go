@@ -235,6 +235,11 @@ func (c *Client) deleteImage(ctx context.Context, img engine.Image, opts image.R
 	return engine.Removed{Deleted: []string{img.ID.String()}}, nil
 }
 
+// hiddenName begins the name by which a containerd store keeps an image without
+// another. One that was loaded before it was tagged, or loaded again, has it
+// beside its names; the engine shows it in its answer to a removal alone.
+const hiddenName = "moby-dangling@"
+
 // delete makes the one call that removes. It never lets the engine remove
 // untagged parents as well. An interrupt keeps it from the call; a call that
 // was made is waited for, since engines go on with it.
@@ -250,7 +255,7 @@ func (c *Client) delete(ctx context.Context, target string, opts image.RemoveOpt
 	}
 	var removed engine.Removed
 	for _, r := range list {
-		if r.Untagged != "" {
+		if r.Untagged != "" && !strings.HasPrefix(r.Untagged, hiddenName) {
 			removed.Untagged = append(removed.Untagged, familiar(r.Untagged))
 		}
 		if r.Deleted != "" {
