@@ -56,7 +56,12 @@ test-engines: ## Run the tests that need an engine on every kind of engine (root
 		go test -count=1 $(RACE) -timeout 30m -skip Thousand $(ENGINE_PACKAGES); \
 		go test -count=1 $(RACE) -run '$(ARCHIVE_TESTS)' ./archive; \
 	done
-	ARCHPRUNE_TEST_ENGINE=trixie-containerd go test -count=1 $(RACE) ./internal/limits
+	ARCHPRUNE_TEST_ENGINE=$(lastword $(ENGINES)) go test -count=1 $(RACE) ./internal/limits
+
+.PHONY: test-next
+test-next: ## The same on the engine of Debian's next release, as it is today (root).
+	scripts/engine.sh testing
+	@$(MAKE) test-engines ENGINES="testing-classic testing-containerd"
 
 .PHONY: test-podman
 test-podman: ## Run the tests that need an engine on podman's service of Docker's API (root).

@@ -9,11 +9,13 @@ import (
 )
 
 // otherKinds are the engines that may be expected where one kind is tested.
-// The host's own is always there; Debian 13's come as a pair.
+// The host's own is always there; those of a Debian root come as a pair.
 var otherKinds = map[string][]string{
-	"host":              nil,
-	"trixie-classic":    {"trixie-containerd"},
-	"trixie-containerd": {"trixie-classic", "host"},
+	"host":               nil,
+	"trixie-classic":     {"trixie-containerd"},
+	"trixie-containerd":  {"trixie-classic", "host"},
+	"testing-classic":    {"testing-containerd"},
+	"testing-containerd": {"testing-classic", "host"},
 }
 
 // What one kind of store gave, the other takes: as an image of the same config

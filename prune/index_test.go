@@ -126,7 +126,8 @@ var (
 
 // An image of several platforms with an attestation is pushed as it is. Of one
 // whose platforms are not all there, the engine pushes another manifest: it is
-// saved instead. Only a containerd store has such images.
+// saved instead, after a push in vain where the engine is too old to say so
+// (before API 1.47). Only a containerd store has such images.
 func TestIndexByPush(t *testing.T) {
 	b := setup(t)
 	if b.Store != engine.Containerd {
@@ -140,7 +141,8 @@ func TestIndexByPush(t *testing.T) {
 			id := l.load(b, "demo-multi:1", own, l.image(other, files("there"), whole), l.attestation(own))
 			report := b.run(t, b.plan(t, selector.Policy{}), b.byPush(t))
 			record := wantOutcome(t, report, "demo-multi:1", prune.ArchivedRemoved).Record
-			if whole != (report.Pushed == 1) || whole != (len(report.Notes) == 0) || report.Saved+report.Pushed != 1 {
+			inVain := !whole && len(resultOf(t, report, "demo-multi:1").Decision.Image.Manifests) == 0
+			if whole != (report.Pushed == 1) || inVain != (len(report.Notes) > 0) || report.Saved+report.Pushed != 1 {
 				t.Errorf("report = %+v", report)
 			}
 			if record.ImageID != id || record.Partial == whole {

@@ -165,8 +165,8 @@ func TestEngineInItsOwnNetworkSaves(t *testing.T) {
 // stages on a graph driver. A containerd store has it twice from the start.
 const imageSize = 60_000_000
 
-func diskSize(kind string) int64 {
-	if kind == "trixie-containerd" {
+func diskSize(store engine.StoreKind) int64 {
+	if store == engine.Containerd {
 		return 4 * imageSize
 	}
 	return imageSize * 3 / 2
@@ -176,7 +176,7 @@ func diskSize(kind string) int64 {
 func TestFullDisk(t *testing.T) {
 	kind := os.Getenv("ARCHPRUNE_TEST_ENGINE")
 	b := setup(t)
-	b = b.on(t, enginetest.StartWith(t, kind, enginetest.Options{DiskSize: diskSize(kind)}))
+	b = b.on(t, enginetest.StartWith(t, kind, enginetest.Options{DiskSize: diskSize(b.Store)}))
 	layer := enginetest.Content(7, imageSize).Open()
 	defer layer.Close()
 	body, err := b.API().ImageImport(t.Context(), image.ImportSource{Source: layer, SourceName: "-"}, "demo-api:1", image.ImportOptions{})

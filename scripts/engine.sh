@@ -7,6 +7,7 @@
 #   scripts/engine.sh browser the same, and Chromium
 #   scripts/engine.sh trixie  Debian 13 with its dockerd in a cache folder:
 #                             ${ARCHPRUNE_TEST_CACHE:-${XDG_CACHE_HOME:-~/.cache}/archprune-test}/trixie
+#   scripts/engine.sh testing the same of Debian's next release, as it is today
 #
 # It installs only what is missing, starts no engine, leaves none running that
 # was not there, and changes nothing about one that is.
@@ -120,18 +121,19 @@ mirror() {
 		head -n 1
 }
 
-get_trixie() {
-	local root=$cache/trixie tmp from
+# get_root SUITE: a Debian of that name with its dockerd.
+get_root() {
+	local root=$cache/$1 tmp from
 	[ ! -x "$root/usr/sbin/dockerd" ] || return 0
-	[ "$(id -u)" = 0 ] || die "only root can make the Debian 13 engine: run it as root"
+	[ "$(id -u)" = 0 ] || die "only root can make the engine of Debian $1: run it as root"
 	install_packages host
 	# Left by a run that was killed. Its mounts went with its namespace.
-	rm -rf --one-file-system "$cache"/.trixie.*
-	tmp=$(mktemp -d "$cache/.trixie.XXXXXX")
+	rm -rf --one-file-system "$cache/.$1".*
+	tmp=$(mktemp -d "$cache/.$1.XXXXXX")
 	from=$(mirror)
-	say "making a Debian 13 root with its Docker engine in $root (a minute or two)"
+	say "making a root of Debian $1 with its Docker engine in $root (a minute or two)"
 	unshare --mount --propagation private debootstrap --variant=minbase \
-		--include=docker.io,ca-certificates,iptables trixie "$tmp" ${from:+"$from"} >"$tmp.log" 2>&1 ||
+		--include=docker.io,ca-certificates,iptables "$1" "$tmp" ${from:+"$from"} >"$tmp.log" 2>&1 ||
 		{ tail -n 20 "$tmp.log" >&2; rm -rf --one-file-system "$tmp" "$tmp.log"; die "debootstrap did not succeed"; }
 	rm -rf "$tmp.log" "$tmp"/var/cache/apt/archives/*.deb
 	chmod 755 "$tmp"
@@ -139,15 +141,14 @@ get_trixie() {
 }
 
 case ${1-} in
-demo | host | browser | trixie) ;;
-*) die "usage: scripts/engine.sh demo|host|browser|trixie" ;;
+demo | host | browser | trixie | testing) ;;
+*) die "usage: scripts/engine.sh demo|host|browser|trixie|testing" ;;
 esac
 [ "$(uname -s)" = Linux ] || die "the engines for tests and demo run on Linux: use a Linux machine, a Debian one at best"
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
-if [ "$1" = trixie ]; then
-	get_trixie
-else
-	install_packages "$1"
-fi
+case $1 in
+trixie | testing) get_root "$1" ;;
+*) install_packages "$1" ;;
+esac

@@ -12,6 +12,8 @@
 //	host               the dockerd on PATH; the default
 //	trixie-classic     Debian 13's dockerd with its graph driver
 //	trixie-containerd  Debian 13's dockerd with the containerd image store
+//	testing-classic    the dockerd of Debian's next release, with its graph driver
+//	testing-containerd the same with the containerd image store
 //	podman             the podman on PATH, by its service of Docker's API
 //
 // Where podman differs from Docker's own engine a test asserts what it does

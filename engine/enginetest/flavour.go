@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/docker/docker/client"
 )
@@ -14,7 +15,8 @@ import (
 // hint says how to come by an engine; it follows every failure to start one.
 const hint = "These tests need root and a real Docker engine that they start for themselves.\n" +
 	"Run them by `make test`, or get the engine by `scripts/engine.sh host`\n" +
-	"(`scripts/engine.sh trixie` for ARCHPRUNE_TEST_ENGINE=trixie-…, `make test-podman` for podman)."
+	"(`scripts/engine.sh trixie` for ARCHPRUNE_TEST_ENGINE=trixie-…, `scripts/engine.sh testing` for testing-…,\n" +
+	"`make test-podman` for podman)."
 
 // flavour is a kind of engine that can be started.
 type flavour struct {
@@ -45,24 +47,31 @@ func findFlavour(kind string) (flavour, error) {
 			return flavour{}, fmt.Errorf("no podman to start: %w", err)
 		}
 		return flavour{name: kind, dockerd: podman, podman: true, path: os.Getenv("PATH")}, nil
-	case "trixie-classic", "trixie-containerd":
-		f := flavour{
-			name:       kind,
-			dockerd:    "/usr/sbin/dockerd",
-			path:       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			containerd: kind == "trixie-containerd",
-		}
-		cache, err := cacheDir()
-		if err != nil {
-			return flavour{}, err
-		}
-		f.root = filepath.Join(cache, "trixie")
-		if _, err := os.Stat(filepath.Join(f.root, f.dockerd)); err != nil {
-			return flavour{}, fmt.Errorf("no Debian 13 engine to start: %w", err)
-		}
-		return f, nil
+	case "trixie-classic", "trixie-containerd", "testing-classic", "testing-containerd":
+		return debian(kind)
 	}
-	return flavour{}, fmt.Errorf("ARCHPRUNE_TEST_ENGINE=%q is not host, trixie-classic, trixie-containerd or podman", kind)
+	return flavour{}, fmt.Errorf("ARCHPRUNE_TEST_ENGINE=%q is not host, trixie-classic, trixie-containerd, testing-classic, testing-containerd or podman", kind)
+}
+
+// debian is an engine in a Debian root of its own: a kind such as
+// trixie-classic is the release and the image store.
+func debian(kind string) (flavour, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return flavour{}, err
+	}
+	release, store, _ := strings.Cut(kind, "-")
+	f := flavour{
+		name:       kind,
+		root:       filepath.Join(cache, release),
+		dockerd:    "/usr/sbin/dockerd",
+		path:       "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		containerd: store == "containerd",
+	}
+	if _, err := os.Stat(filepath.Join(f.root, f.dockerd)); err != nil {
+		return flavour{}, fmt.Errorf("no engine of Debian %s to start: %w", release, err)
+	}
+	return f, nil
 }
 
 // cacheDir is where scripts/engine.sh keeps what it gets.
