@@ -307,3 +307,26 @@ func TestInterruptedDeleteIsNotMade(t *testing.T) {
 	}
 	wantNames(t, c, id, "a:1")
 }
+
+// Loading an image that is there gives it a hidden name on some containerd
+// stores; so does a restore, which loads without names. That is no use of it.
+func TestRemoveOfAnImageThatWasLoadedAgain(t *testing.T) {
+	for title, names := range map[string][]string{
+		"one tag":       {"demo-api:2.3"},
+		"several repos": {"demo-api:2.3", "demo-web:2.3"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			e, c := setup(t)
+			id := e.Load(t, sample("x", names...))[0]
+			e.Load(t, sample("x", names...), sample("x"))
+			_, err := c.Remove(t.Context(), inspect(t, c, id.String()))
+			if len(names) > 1 && e.Differs(t, enginetest.SeveralNamesStay) && errors.Is(err, engine.ErrUnsafe) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantGone(t, e, id.String())
+		})
+	}
+}
