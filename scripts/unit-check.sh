@@ -57,13 +57,17 @@ route: push
 free-space: 99%
 END
 printf '[Timer]\nOnCalendar=*:*:0/2\nRandomizedDelaySec=0\nAccuracySec=100ms\n' >"$root/etc/systemd/system/archprune.timer.d/soon.conf"
-# What a boot does: the timer's service twice, a purge, and off.
+# shellcheck disable=SC2016 # backquotes of Markdown
+sed -n '/^systemctl enable/,/^```$/{/^```$/d;p}' "$root/usr/share/doc/archprune/schedule.md" >"$root/commands"
+[ -s "$root/commands" ] || die "doc/schedule.md has no block that begins with systemctl enable"
+# What a boot does: the commands of doc/schedule.md, the timer's service twice, a
+# purge, and off.
 cat >"$root/etc/systemd/system/probe.service" <<'END'
 [Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'systemctl enable --now archprune.timer; n=0; until [ $(journalctl -u archprune -o cat | grep -c "^Finished") -ge 2 ] || [ $n -ge 60 ]; do n=$((n+1)); sleep 0.5; done; journalctl -u archprune -o cat --no-pager; dpkg --purge archprune; systemctl poweroff'
+ExecStart=/bin/sh -c 'bash -e /commands && echo The page is right.; n=0; until [ $(journalctl -u archprune -o cat | grep -c "^Finished") -ge 2 ] || [ $n -ge 60 ]; do n=$((n+1)); sleep 0.5; done; journalctl -u archprune -o cat --no-pager; dpkg --purge archprune; systemctl poweroff'
 StandardOutput=file:/probe
 StandardError=file:/probe
 TimeoutStartSec=2min
@@ -76,6 +80,7 @@ timeout 240 systemd-nspawn --quiet -D "$root" -b --register=no --keep-unit --bin
 	--bind-ro="$engine/data" </dev/null >"$work/boot" 2>&1 || die "the boot ended with $?: $(tail "$work/boot")"
 
 said() { grep -q -- "$1" "$root/probe" || die "the journal does not say '$1': $(cat "$root/probe")"; }
+said '^The page is right.$'
 said '^archived: demo-api:1$'
 said '^archived: demo-api:2$'
 said 'demo-api:3 .* used by container used'
