@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distribution/reference"
 	dockercontainer "github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/opencontainers/go-digest"
@@ -51,8 +52,8 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// fill gives the engine images on one base. One has two names, one two layers
-// of its own, and one is used by a container.
+// fill gives the engine images on one base, all of which can go but one that a
+// container uses. One has two names, one two layers of its own.
 func (s *scene) fill() {
 	base := enginetest.Content(1, 1_000_000)
 	var images []enginetest.Image
@@ -60,7 +61,9 @@ func (s *scene) fill() {
 		images = append(images, enginetest.Image{Names: []string{fmt.Sprintf("app-%d:1", n)},
 			Layers: []enginetest.Layer{base, enginetest.Content(uint64(10+n), 50_000)}})
 	}
-	images[1].Names = append(images[1].Names, "app-1:latest")
+	if !s.eng.Differs(s, enginetest.SeveralNamesStay) {
+		images[1].Names = append(images[1].Names, "app-1:latest")
+	}
 	images[2].Layers = append(images[2].Layers, enginetest.Content(20, 20_000))
 	images[4].Names = append(images[4].Names, "app-4:latest")
 	ids := s.eng.Load(s, images...)
@@ -140,9 +143,22 @@ func (s *scene) present() map[digest.Digest][]string {
 	}
 	all := map[digest.Digest][]string{}
 	for _, img := range list {
-		all[digest.Digest(img.ID)] = slices.Sorted(slices.Values(img.RepoTags))
+		var names []string
+		for _, name := range img.RepoTags {
+			names = append(names, familiar(s, name))
+		}
+		all[digest.Digest(img.ID)] = slices.Sorted(slices.Values(names))
 	}
 	return all
+}
+
+// familiar is a name as docker shows it: podman's have a registry always.
+func familiar(t testing.TB, name string) string {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reference.FamiliarString(ref)
 }
 
 // wantImages wants the engine to have these images, what the container uses,
