@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/archprune/archprune/archive"
 )
 
@@ -107,19 +109,26 @@ func whenProven(t *testing.T, create kind) {
 	tidy(t, p)
 }
 
+// damage changes a blob of the record, and has another process find and note it.
+func damage(t *testing.T, p *place, r *archive.Record) digest.Digest {
+	t.Helper()
+	d := r.Contents[0].Layers[0].Stored.Digest
+	p.ChangeBlob(t, d, flipped)
+	h := other(t, p)
+	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
+		t.Fatalf("Check = %v, want damage of %s", err, d)
+	}
+	h.note(t)
+	return d
+}
+
 func disproven(t *testing.T, create kind) {
 	p := create(t)
 	h := other(t, p)
 	r, img := h.ingestOne(t, "demo-api:1", "one")
 	h.sound(t, r, img)
 	h.note(t)
-	d := r.Contents[0].Layers[0].Stored.Digest
-	p.ChangeBlob(t, d, flipped)
-	h = other(t, p)
-	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
-		t.Fatalf("Check = %v, want damage of %s", err, d)
-	}
-	h.note(t)
+	d := damage(t, p, r)
 	if at, ok := p.proven(t, r); ok {
 		t.Errorf("it was proven at %s, and is damaged", at)
 	}
@@ -135,13 +144,7 @@ func disprovenMeanwhile(t *testing.T, create kind) {
 	before := other(t, p)
 	r, img := before.ingestOne(t, "demo-api:1", "one")
 	before.sound(t, r, img)
-	d := r.Contents[0].Layers[0].Stored.Digest
-	p.ChangeBlob(t, d, flipped)
-	h := other(t, p)
-	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
-		t.Fatalf("Check = %v, want damage of %s", err, d)
-	}
-	h.note(t)
+	damage(t, p, r)
 	before.note(t)
 	if at, ok := p.proven(t, r); ok {
 		t.Errorf("it was proven at %s, and is damaged", at)
@@ -166,13 +169,7 @@ func disprovenBefore(t *testing.T, create kind) {
 	if err := h.store.NoteProofs(t.Context(), host, ahead); err != nil {
 		t.Fatal(err)
 	}
-	d := r.Contents[0].Layers[0].Stored.Digest
-	p.ChangeBlob(t, d, flipped)
-	h = other(t, p)
-	if err := h.Check(t.Context(), r, nil); !namesOnly(err, d) {
-		t.Fatalf("Check = %v, want damage of %s", err, d)
-	}
-	h.note(t)
+	damage(t, p, r)
 	if at, ok := p.proven(t, r); ok {
 		t.Errorf("it was proven at %s, and is damaged", at)
 	}
