@@ -16,4 +16,7 @@ var (
 	// ErrLateUse means that an image came into use in the moment of its
 	// removal. It is gone and should be restored.
 	ErrLateUse = errors.New("came into use while it was removed")
+	// ErrCollected means that the engine's own garbage collection took a layer
+	// that a load was building on. The same load succeeds later.
+	ErrCollected = errors.New("collected meanwhile")
 )

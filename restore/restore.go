@@ -46,7 +46,7 @@ type Options struct {
 	Replace  bool              // take names from other images, which keep another name
 	Known    []*archive.Record // other images of the archive: they tell what a containerd store has
 	Progress func(int64)       // told the bytes of layers sent; may be nil
-	Planned  func(bytes int64) // told how much will be sent; may be nil
+	Planned  func(bytes int64) // told how much is sent in all, anew where it is sent again; may be nil
 }
 
 // Result is what a restore did.
@@ -120,6 +120,9 @@ func Run(ctx context.Context, eng Engine, arch Archive, record *archive.Record, 
 	return r.result, nil
 }
 
+// maxLoads is how often an image is sent to an engine that loses its layers.
+const maxLoads = 4
+
 type run struct {
 	eng    Engine
 	arch   Archive
@@ -130,6 +133,7 @@ type run struct {
 	given  []string // names that were moved, or may have been
 	found  bool     // the engine had the image, whole or not, before it was sent
 	extra  []Moved  // names that were made up for images that lose theirs
+	passed int64    // bytes of layers sent so far, in all loads
 	result Result
 }
 
@@ -194,7 +198,18 @@ func (r *run) give(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.send(ctx, load)
+	return r.sendWhole(ctx, load)
+}
+
+// sendWhole sends a tar with all layers, again where the engine itself took one
+// away meanwhile, as it may while others remove images.
+func (r *run) sendWhole(ctx context.Context, load *archive.Load) error {
+	for left := maxLoads; ; left-- {
+		err := r.send(ctx, load)
+		if left == 1 || !errors.Is(err, engine.ErrCollected) {
+			return err
+		}
+	}
 }
 
 func isDamage(err error) bool {
@@ -205,12 +220,12 @@ func isDamage(err error) bool {
 // send loads the tar and looks at what the engine made of it.
 func (r *run) send(ctx context.Context, load *archive.Load) error {
 	if r.opts.Planned != nil {
-		r.opts.Planned(load.Sent)
+		r.opts.Planned(r.passed + load.Sent)
 	}
 	pr, pw := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
-		err := load.Write(ctx, pw, r.opts.Progress)
+		err := load.Write(ctx, pw, r.pass)
 		pw.CloseWithError(err)
 		wrote <- err
 	}()
@@ -225,6 +240,14 @@ func (r *run) send(ctx context.Context, load *archive.Load) error {
 	r.result.Sent, r.result.Omitted = load.Sent, load.Omitted
 	_, err = r.look(ctx)
 	return err
+}
+
+// pass counts bytes of layers that are on their way.
+func (r *run) pass(n int64) {
+	r.passed += n
+	if r.opts.Progress != nil {
+		r.opts.Progress(n)
+	}
 }
 
 // look returns the image, or says why the engine has not got it as it was

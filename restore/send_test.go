@@ -122,6 +122,37 @@ func TestSendsEverythingWhereLessFails(t *testing.T) {
 	}
 }
 
+// A containerd store that loses a layer to its own garbage collection, while
+// others remove images, takes the image at the next try.
+func TestSendsAgainWhereLayersWereCollected(t *testing.T) {
+	for fails, want := range map[int]error{1: nil, 3: nil, 4: engine.ErrCollected} {
+		b := setup(t)
+		r := b.removed(t, sample("x", "demo-api:1"))
+		h := &hooked{Client: b.client}
+		h.load = func(ctx context.Context, n int, tar io.Reader) error {
+			if err := h.Client.Load(ctx, tar); err != nil || n > fails {
+				return err
+			}
+			return engine.ErrCollected
+		}
+		var told, planned int64
+		_, err := restore.Run(t.Context(), h, b.folder, r, restore.Options{Progress: func(n int64) { told += n }, Planned: func(n int64) { planned = n }})
+		if !errors.Is(err, want) || h.loads != min(fails+1, 4) {
+			t.Errorf("%d loads fail: Run = %v after %d, want %v", fails, err, h.loads, want)
+		}
+		if planned != told || told < int64(h.loads)*size("base", "x") {
+			t.Errorf("told of %d bytes of %d, in %d loads", told, planned, h.loads)
+		}
+		if want != nil {
+			if b.ID(t, "demo-api:1") != "" {
+				t.Error("a name was given all the same")
+			}
+			continue
+		}
+		b.wantImage(t, r, "demo-api:1")
+	}
+}
+
 func TestPresentImageGetsItsNames(t *testing.T) {
 	b := setup(t)
 	r := b.archived(t, sample("x", "demo-api:1", "demo-api:latest"))

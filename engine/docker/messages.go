@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+
+	"github.com/archprune/archprune/engine"
 )
 
 const (
@@ -27,11 +30,23 @@ type message struct {
 func (m message) err() error {
 	switch {
 	case m.ErrorDetail != nil && m.ErrorDetail.Message != "":
-		return errors.New(short(m.ErrorDetail.Message))
+		return reported(m.ErrorDetail.Message)
 	case m.ErrorDetail != nil || m.Error != "":
 		return fmt.Errorf("the engine reports an error: %s", short(m.Error))
 	}
 	return nil
+}
+
+// collected is what containerd says where its garbage collection, started by
+// somebody's removal of an image, took a layer that it was to build on.
+var collected = regexp.MustCompile(`parent snapshot \S+ does not exist`)
+
+func reported(reason string) error {
+	err := errors.New(short(reason))
+	if collected.MatchString(reason) {
+		return &answerError{engine.ErrCollected, err}
+	}
+	return err
 }
 
 func short(reason string) string {

@@ -55,7 +55,8 @@ func (c *Client) missing(ctx context.Context, names []string) error {
 // Load gives the engine an archive of images. An engine answers with success
 // whatever happens, so every message of its answer is read; still, only an
 // inspection proves what it holds afterwards. When Load returns, tar is not
-// read any more.
+// read any more. The error wraps [engine.ErrCollected] where the same load will
+// do later.
 func (c *Client) Load(ctx context.Context, tar io.Reader) error {
 	body := &upload{r: tar}
 	err := c.load(ctx, body)
@@ -87,7 +88,7 @@ func decodeLoad(r io.Reader) error {
 		if m.err() == nil && strings.Contains(m.Stream, "Error unpacking image") {
 			// The containerd image store of engine 27.2 and later keeps the
 			// image and calls it loaded, but no container can be made of it.
-			unpacking = append(unpacking, errors.New(strings.TrimSpace(m.Stream)))
+			unpacking = append(unpacking, reported(strings.TrimSpace(m.Stream)))
 		}
 	})
 	return errors.Join(append(unpacking, err)...)

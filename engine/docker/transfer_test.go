@@ -142,6 +142,20 @@ func TestDecodeLoad(t *testing.T) {
 	}
 }
 
+// What containerd 1.7.24 said when a removal's garbage collection met a load.
+func TestDecodeLoadOfCollectedLayers(t *testing.T) {
+	reason := `failed to prepare extraction snapshot "extract-920196216-e8RN sha256:d31d": parent snapshot sha256:232f does not exist: not found`
+	for answer, want := range map[string]bool{
+		`{"errorDetail":{"message":"failed to unpack loaded image: ` + strings.ReplaceAll(reason, `"`, `\"`) + `"},"error":"x"}`: true,
+		`{"stream":"Loaded image: x:1"}{"stream":"Error unpacking image x:1: ` + strings.ReplaceAll(reason, `"`, `\"`) + `\n"}`:  true,
+		`{"errorDetail":{"message":"content sha256:232f does not exist: not found"}}`:                                            false,
+	} {
+		if err := decodeLoad(strings.NewReader(answer)); err == nil || errors.Is(err, engine.ErrCollected) != want {
+			t.Errorf("decodeLoad(%s) = %v, that is engine.ErrCollected: want %v", answer, err, want)
+		}
+	}
+}
+
 func TestTagMovesName(t *testing.T) {
 	e, c := setup(t)
 	ids := e.Load(t, sample("x", "x:1"), sample("y", "y:1"))
