@@ -178,7 +178,7 @@ func (a *app) planForget(c *cli.Context, catalog *archive.Catalog, p retention.P
 func forgetNamed(catalog *archive.Catalog, args []string, evenLast bool, facts retention.Facts) ([]retention.Verdict, error) {
 	named := map[string]bool{}
 	for _, arg := range args {
-		found, err := archive.Named(catalog.Records, arg)
+		found, err := namedRecords(catalog, arg)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,9 +48,7 @@ func (a *app) rememberCommand() *cli.Command {
 		Description: `   A reference means all forgotten images of that name. 'archprune list
    --forgotten' shows what can be brought back, and until when.`,
 		Flags: readFlags(),
-		Action: a.noting("remembered", func(c *archive.Catalog, wanted string) ([]*archive.Record, error) {
-			return archive.Named(c.Forgotten, wanted)
-		}, func(f *archive.Archive, ctx context.Context, records ...*archive.Record) error {
+		Action: a.noting("remembered", forgottenRecords, func(f *archive.Archive, ctx context.Context, records ...*archive.Record) error {
 			return f.Remember(ctx, records)
 		}),
 	}
@@ -96,7 +95,7 @@ func (a *app) noting(what string, find func(*archive.Catalog, string) ([]*archiv
 }
 
 func pinnedRecords(c *archive.Catalog, wanted string) ([]*archive.Record, error) {
-	found, err := archive.Named(c.Records, wanted)
+	found, err := namedRecords(c, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -105,4 +104,29 @@ func pinnedRecords(c *archive.Catalog, wanted string) ([]*archive.Record, error)
 		return nil, fmt.Errorf("%q is not pinned", wanted)
 	}
 	return found, nil
+}
+
+// namedRecords are all records that a person means by wanted. Of what is not
+// there it says whether it was forgotten.
+func namedRecords(c *archive.Catalog, wanted string) ([]*archive.Record, error) {
+	found, err := archive.Named(c.Records, wanted)
+	var missing *archive.NotFoundError
+	if errors.As(err, &missing) {
+		_, gone := archive.Named(c.Forgotten, wanted)
+		missing.Forgotten = gone == nil
+	}
+	return found, err
+}
+
+// forgottenRecords are those that remember can bring back. What is in the
+// archive all the while, and what never was, are two mistakes.
+func forgottenRecords(c *archive.Catalog, wanted string) ([]*archive.Record, error) {
+	found, err := archive.Named(c.Forgotten, wanted)
+	if !errors.Is(err, archive.ErrNotFound) {
+		return found, err
+	}
+	if _, there := archive.Named(c.Records, wanted); there == nil {
+		return nil, fmt.Errorf("%q was not forgotten: it is in the archive", wanted)
+	}
+	return nil, fmt.Errorf("%q is not among what was forgotten: 'archprune list --forgotten' shows what can be brought back", wanted)
 }
