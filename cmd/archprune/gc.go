@@ -61,6 +61,9 @@ func (a *app) collect(c *cli.Context, f *archive.Archive, terms retention.Terms)
 	case quiet(c):
 		reported = a.printIDs(recordIDs(got.Purged))
 	default:
+		if line := waitingLine(got, terms); line != "" {
+			fmt.Fprintln(a.stdout, line)
+		}
 		reported = a.reportCollected(got, terms)
 	}
 	return errors.Join(elsewhere(err), reported)
@@ -90,9 +93,22 @@ func (a *app) gcDryRun(c *cli.Context, f *archive.Archive, terms retention.Terms
 		return a.printIDs(recordIDs(got.Purged))
 	}
 	a.section("Would Be Deleted:", purgedLines(got.Purged))
+	if line := waitingLine(got, terms); line != "" {
+		fmt.Fprintln(a.stdout, line)
+	}
 	for _, line := range youngLines(got, terms) {
 		fmt.Fprintln(a.stdout, line)
 	}
 	_, err = fmt.Fprintln(a.stdout, freeable(got))
 	return err
+}
+
+// waitingLine tells of what was forgotten and is there all the same, for those
+// who wonder why so little came free.
+func waitingLine(got archive.Collected, terms retention.Terms) string {
+	if len(got.Waiting) == 0 || terms.Grace == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Forgotten less than %s ago (--grace), and still there: %s.",
+		shortWait(terms.Grace), plural(len(got.Waiting), "archived image"))
 }

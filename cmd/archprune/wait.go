@@ -60,6 +60,10 @@ func waitOf(c *cli.Context, flag string) (time.Duration, error) {
 
 // shortWait leaves out minutes and seconds where there are none.
 func shortWait(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d > day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
 	if d%time.Hour == 0 {
 		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
 	}
