@@ -64,7 +64,9 @@ func (a *app) keepFigures(c *cli.Context, started time.Time, status int) {
 func runFigures(r prune.Report, catalog *archive.Catalog) []metrics.Gauge {
 	n := map[prune.Outcome]float64{}
 	for _, res := range r.Results {
-		n[res.Outcome]++
+		if !res.Decision.BuildParent() { // as plan and log count
+			n[res.Outcome]++
+		}
 	}
 	figures := []metrics.Gauge{
 		{Name: "images_archived", Help: "Images that the last run archived.", Value: n[prune.Archived] + n[prune.ArchivedRemoved]},

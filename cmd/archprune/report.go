@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func (a *app) report(c *cli.Context, r prune.Report, archiveOnly bool) error {
 func (a *app) reportQuietly(r prune.Report, archiveOnly bool) error {
 	var done []digest.Digest
 	for _, res := range r.Results {
-		if staysBelow(res) {
+		if staysBelow(res) || unreachedParent(res) {
 			continue
 		}
 		switch res.Outcome {
@@ -137,11 +138,13 @@ func (a *app) reportDeleted(r prune.Report) {
 
 func (a *app) reportStayed(r prune.Report, title string) {
 	var stayed, lost []string
-	parents := 0
+	parents, unreached := 0, 0
 	for _, res := range r.Results {
 		switch {
 		case staysBelow(res):
 			parents++
+		case unreachedParent(res):
+			unreached++
 		case res.Outcome == prune.Stayed:
 			stayed = append(stayed, unplanned(res))
 		case res.Outcome == prune.Lost:
@@ -150,6 +153,9 @@ func (a *app) reportStayed(r prune.Report, title string) {
 	}
 	if parents > 0 {
 		stayed = append(stayed, plural(parents, "untagged build parent")+" of images that stay")
+	}
+	if unreached > 0 {
+		stayed = append(stayed, plural(unreached, "untagged build parent")+" that the run did not come to")
 	}
 	a.section(title, stayed)
 	a.section("Gone from the Engine, although they came into use:", lost)
@@ -164,6 +170,12 @@ func unplanned(res prune.Result) string {
 // keeps for the images built on it, of which people are told anyway.
 func staysBelow(res prune.Result) bool {
 	return res.Outcome == prune.Stayed && res.Decision.BuildParent() && errors.Is(res.Err, engine.ErrConflict)
+}
+
+// unreachedParent reports whether a result is that of a build parent which an
+// interrupted run left. The plan did not show it, and a host may have hundreds.
+func unreachedParent(res prune.Result) bool {
+	return res.Outcome == prune.Stayed && res.Decision.BuildParent() && errors.Is(res.Err, context.Canceled)
 }
 
 // why is the error of an image whose line names it already.
