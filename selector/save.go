@@ -15,6 +15,9 @@ func ArchiveOnly(s engine.Snapshot, patterns Patterns) Plan {
 	for i := range sel.candidates {
 		c := &sel.candidates[i]
 		d := Decision{Image: c.image, Action: Keep, Reasons: []Reason{{codeNotKept, "matches no pattern"}}}
+		if sel.isParent(c) {
+			d.Reasons = []Reason{{codeParent, "untagged build parent"}}
+		}
 		switch {
 		case c.kept:
 			d.Action, d.Reasons = Archive, []Reason{{codeKeepPattern, "matches " + strings.TrimPrefix(c.keptBy, keepFlag)}}

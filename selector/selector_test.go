@@ -385,3 +385,14 @@ func TestReclaimableCountsSharedLayersOnce(t *testing.T) {
 		t.Errorf("Reclaimable() of nothing = %d, want 0", got)
 	}
 }
+
+// What is archived alone has build parents too, which are nobody's images.
+func TestArchiveOnlyKnowsBuildParents(t *testing.T) {
+	parent, child := image("a"), image("b", "demo-api:1")
+	child.ParentID = parent.ID
+	for _, d := range ArchiveOnly(snapshot(parent, child, image("c")), Patterns{}).Decisions {
+		if got, want := d.BuildParent(), d.Image.ID == parent.ID; got != want {
+			t.Errorf("%s: BuildParent = %v, want %v", d.Image.ID, got, want)
+		}
+	}
+}
