@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -63,8 +64,54 @@ func (a *app) showConfig(c *cli.Context) error {
 		a.log.Info("Nothing is configured: every setting has its default.")
 		return nil
 	}
-	return ui.WriteRows(a.stdout, format, "{{.Setting}}\t{{.Value}}\t{{.From}}",
-		map[string]string{"Setting": "SETTING", "Value": "VALUE", "From": "FROM"}, rows)
+	if width := terminalWidth(a.stdout); format == "" && width > 0 {
+		rows = fitSettings(rows, width)
+	}
+	return ui.WriteRows(a.stdout, format, configTable, configHeaders, rows)
+}
+
+const configTable = "{{.Setting}}\t{{.Value}}\t{{.From}}"
+
+var configHeaders = map[string]string{"Setting": "SETTING", "Value": "VALUE", "From": "FROM"}
+
+// minSetting is what each column of settings gets at least.
+const minSetting = 16
+
+// fitSettings makes a table of settings no wider than a terminal, whose own
+// wrapping nobody can read.
+func fitSettings(rows []any, width int) []any {
+	if tableWidth(configTable, configHeaders, rows) <= width {
+		return rows
+	}
+	var longest configWidths
+	for _, r := range rows {
+		longest = longest.with(r.(configRow))
+	}
+	w := longest.within(width - 2*gap)
+	var fitted []any
+	for _, r := range rows {
+		row := r.(configRow)
+		names, values, froms := wrap(row.Setting, w.setting, partBreaks), wrap(row.Value, w.value, " "), wrap(row.From, w.from, " ")
+		for i := range max(len(names), len(values), len(froms)) {
+			fitted = append(fitted, configRow{at(names, i), at(values, i), at(froms, i)})
+		}
+	}
+	return fitted
+}
+
+// configWidths are the widths of the columns of settings.
+type configWidths struct{ setting, value, from int }
+
+func (w configWidths) with(row configRow) configWidths {
+	return configWidths{max(w.setting, utf8.RuneCountInString(row.Setting)), max(w.value, utf8.RuneCountInString(row.Value)),
+		max(w.from, utf8.RuneCountInString(row.From))}
+}
+
+// within shares a width out: names are broken last.
+func (w configWidths) within(width int) configWidths {
+	setting := min(w.setting, max(minSetting, width-2*minSetting))
+	value := min(w.value, max(minSetting, width-setting-w.from))
+	return configWidths{setting, value, width - setting - value}
 }
 
 // environment are the settings that the environment has, by the names of their
