@@ -58,3 +58,11 @@ func TestUpdateRefusesWhatIsNotOurs(t *testing.T) {
 		}
 	}
 }
+
+func TestUpdateNamesTheFileThatItCannotWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nosuch", "archprune.prom")
+	err := Update(path, nil)
+	if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), ".archprune-") {
+		t.Errorf("Update = %v, want the name of the file and not of a temporary one", err)
+	}
+}
