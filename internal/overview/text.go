@@ -60,7 +60,7 @@ func (o Overview) lines() [][2]string {
 	case o.HasArchive && len(o.Records) == 0:
 		kept = "empty"
 	case o.HasArchive:
-		kept = fmt.Sprintf("%s, %s; unpacked they take %s", plural(o.Stored.Images, "image"), ui.Size3(o.Stored.Bytes), ui.Size3(o.Stored.Unpacked))
+		kept = fmt.Sprintf("%s, %s; unpacked %s, shared layers counted each time", plural(o.Stored.Images, "image"), ui.Size3(o.Stored.Bytes), ui.Size3(o.Stored.Unpacked))
 	}
 	lines = append(lines, [2]string{"", kept})
 	if o.Adds > 0 {
