@@ -67,7 +67,7 @@ func (a *app) showLog(c *cli.Context) error {
 	folder := journalFolder(c)
 	names, err := journal.Names(folder)
 	if err != nil {
-		return fmt.Errorf("the journal can't be read: %w", err)
+		return fmt.Errorf("the journal can't be read: %w; --journal or ARCHPRUNE_JOURNAL names another folder", err)
 	}
 	switch c.Args().Len() {
 	case 0:
