@@ -342,8 +342,10 @@ func (c *Catalog) byID(wanted string, at time.Time) (*Record, error) {
 // idDigits returns the digits of what may be the start of an image ID.
 func idDigits(wanted string) (string, bool) {
 	digits := strings.TrimPrefix(wanted, "sha256:")
-	return digits, len(digits) >= minIDDigits && strings.Trim(digits, "0123456789abcdef") == ""
+	return digits, len(digits) >= minIDDigits && isHex(digits)
 }
+
+func isHex(digits string) bool { return strings.Trim(digits, "0123456789abcdef") == "" }
 
 func hasPrefix(digits string, ids ...digest.Digest) bool {
 	return slices.ContainsFunc(ids, func(d digest.Digest) bool { return strings.HasPrefix(d.Encoded(), digits) })

@@ -67,6 +67,10 @@ func (e *NotFoundError) Error() string {
 		return fmt.Sprintf("%q was forgotten: 'archprune remember %[1]s' brings it back", e.Wanted)
 	}
 	then := ": 'archprune list' shows what there is"
+	digits := strings.TrimPrefix(e.Wanted, "sha256:")
+	if digits != "" && len(digits) < minIDDigits && isHex(digits) {
+		then = fmt.Sprintf("; of an image ID it takes %d digits%s", minIDDigits, then)
+	}
 	if len(e.Nearest) > 0 {
 		then = "; nearest: " + strings.Join(e.Nearest, ", ")
 	}
