@@ -154,7 +154,7 @@ func (a *Archive) Rename(ctx context.Context, r *Record, img engine.Image, info 
 	}
 	renamed := a.newRecord(img, info)
 	renamed.Target, renamed.View, renamed.Contents, renamed.Blobs = r.Target, r.View, r.Contents, r.Blobs
-	renamed.LentName = r.LentName
+	renamed.LentName, renamed.Partial = r.LentName, r.Partial
 	renamed.Sizes = Sizes{Unpacked: r.Sizes.Unpacked, Stored: r.Sizes.Stored}
 	for _, b := range r.Blobs {
 		if err := a.store.Touch(ctx, b.Digest); err != nil {

@@ -73,6 +73,27 @@ func TestPlatformPulledLater(t *testing.T) {
 	}
 }
 
+// TestRenamedRecordMayLackToo: another engine than the one that saw the image
+// renamed may be too old to tell which platforms it has.
+func TestRenamedRecordMayLackToo(t *testing.T) {
+	own := newStoreImage(t, newTestImage(t, "multi:1", layerTar(t, "own")), true)
+	later := newStoreImage(t, newTestImage(t, "multi:1", layerTar(t, "later")), true)
+	stream, id := indexStream(t, []ocispec.Descriptor{manifestOf(own), manifestOf(later)}, own)
+	img := own.Image
+	img.ID = id
+	f := newFolder(t)
+	r := mustIngest(t, f, stream, containerdInfo, img)[0]
+	img.References = []string{"multi:1", "multi:2"}
+	img.Manifests = []engine.Manifest{{Digest: own.ID, Kind: "image", Available: true}, {Digest: later.ID, Kind: "image"}}
+	renamed, err := f.Rename(t.Context(), r, img, containerdInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Manifests = nil; !renamed.MayLack(img) {
+		t.Error("an engine that can't tell would be believed to have nothing more")
+	}
+}
+
 // TestOwnPlatformComesFirst although another has the same layers.
 func TestOwnPlatformComesFirst(t *testing.T) {
 	layer := layerTar(t, "data")

@@ -177,6 +177,39 @@ func TestPartialIndexIsRecordedOnce(t *testing.T) {
 	}
 }
 
+// A newer engine, which tells of platforms, has seen the image without one, and
+// under another name since. An older one that has both must give both before the
+// image goes.
+func TestPlatformThatAnotherEngineLacked(t *testing.T) {
+	b := setup(t)
+	if b.Store != engine.Containerd {
+		return
+	}
+	var own, there ocispec.Descriptor
+	index := func(whole bool) {
+		l := newLayout(t)
+		own, there = l.image(here, files("here"), true), l.image(other, files("there"), whole)
+		l.load(b, "demo-multi:1", own, there)
+	}
+	index(false)
+	plan := b.plan(t, selector.Policy{})
+	res := resultOf(t, b.run(t, plan, prune.Options{ArchiveOnly: true}), "demo-multi:1")
+	img := res.Decision.Image
+	img.References = []string{"demo-multi:1", "demo-multi:2"}
+	img.Manifests = []engine.Manifest{{Digest: own.Digest, Kind: "image", Available: true}, {Digest: there.Digest, Kind: "image"}}
+	if _, err := b.folder.Rename(t.Context(), res.Record, img, plan.Snapshot.Engine); err != nil {
+		t.Fatal(err)
+	}
+	index(true)
+	if err := b.client.Tag(t.Context(), img.ID, "demo-multi:2"); err != nil {
+		t.Fatal(err)
+	}
+	report := b.run(t, b.plan(t, selector.Policy{}), prune.Options{})
+	if r := wantOutcome(t, report, "demo-multi:1", prune.ArchivedRemoved).Record; len(r.Contents) != 2 {
+		t.Errorf("of the image's two platforms the archive has %d", len(r.Contents))
+	}
+}
+
 // The engine has got the image back without one of its platforms. A restore brings
 // that too.
 func TestRestoreOfAPlatform(t *testing.T) {

@@ -26,6 +26,7 @@ var archiveSources = []source{
 		{"and of the image and time that its name says", "1", `if parts[0] != r.stamp() || parts[1] != r.ImageID.Encoded()[:12] {`, "", "TestForgeries", ""},
 	}},
 	{"archive/commit.go", "prune", []line{
+		{"what may lack platforms says so under other names too", "1", `renamed.LentName, renamed.Partial = r.LentName, r.Partial`, "renamed.LentName = r.LentName", "TestPlatformThatAnotherEngineLacked", "trixie-containerd"},
 		{"a name means what was archived last under it", "7, 8", `if was := newest[ref]; was != nil && !r.Archived.After(was.Archived) {`, "", "TestClockJumpsBack", ""},
 	}},
 	{"archive/blobs.go", "archive", []line{

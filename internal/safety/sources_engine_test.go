@@ -28,6 +28,7 @@ var pruneSources = []source{
 	{"prune/prune.go", "prune", []line{
 		{"a run that archives removes nothing that it archived", "3", "if r.opts.ArchiveOnly {\n\t\tr.became(img.ID)", "if false {\n\t\tr.became(img.ID)", "TestArchiveOnlyRemovesNothing", ""},
 		{"nor what was to be removed without an archive", "3", "if r.opts.ArchiveOnly {\n\t\treturn nil", "if false {\n\t\treturn nil", "TestArchiveOnlyRemovesNothing", ""},
+		{"one that may lack platforms is none where the engine can't tell", "1", `|| record.MayLack(img) {`, "{", "TestPlatformThatAnotherEngineLacked", "trixie-containerd"},
 		{"an archive that can't be proven is no archive", "1", "case err != nil:\n\t\tres.Record = nil", "case false:\n\t\tres.Record = nil", "TestArchiveOnlyIsProven", ""},
 		{"a container that shows later is noticed at the end", "3, 5", `r.lookAgain(ctx)`, "_ = r.removed", "TestContainerThatShowsLater", ""},
 	}},
