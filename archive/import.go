@@ -112,7 +112,8 @@ func (in *ingest) left(images []Ingested) (n int) {
 }
 
 // recognise finds images that the archive has with these very names, each the
-// newest of its name.
+// newest of its name. A tarball does not tell beforehand which platforms it
+// has: an image of which the archive lacks some is recorded again.
 func (in *ingest) recognise(images []Ingested, store engine.StoreKind) error {
 	catalog, err := in.a.Catalog(in.ctx)
 	if err != nil {
@@ -121,7 +122,7 @@ func (in *ingest) recognise(images []Ingested, store engine.StoreKind) error {
 	newest := catalog.Newest()
 	for i, found := range images {
 		r, ok := catalog.Content(found.Image, store)
-		if found.Err != nil || !ok || !slices.Equal(r.References, found.Image.References) || !in.a.Holds(in.ctx, r) {
+		if found.Err != nil || !ok || r.MayLack(found.Image) || !slices.Equal(r.References, found.Image.References) || !in.a.Holds(in.ctx, r) {
 			continue
 		}
 		if !slices.ContainsFunc(r.References, func(ref string) bool { return newest[ref] != r }) {

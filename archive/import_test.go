@@ -182,6 +182,28 @@ func TestImportTwice(t *testing.T) {
 	}
 }
 
+// TestImportOfMorePlatforms: what the archive has of an image under the same names
+// need not be all that another tarball has.
+func TestImportOfMorePlatforms(t *testing.T) {
+	own := newStoreImage(t, newTestImage(t, "", layerTar(t, "own")), true)
+	more := newStoreImage(t, newTestImage(t, "", layerTar(t, "more")), true)
+	all := []ocispec.Descriptor{manifestOf(own), manifestOf(more)}
+	half, _ := indexStream(t, all, own)
+	whole, _ := indexStream(t, all, own, more)
+	f := newFolder(t)
+	first := mustImport(t, f, half)[0]
+	if again := mustImport(t, f, half)[0]; !first.Partial || again.Name() != first.Name() {
+		t.Errorf("the first import made %s, partial: %v; the second %s", first.Name(), first.Partial, again.Name())
+	}
+	second := mustImport(t, f, whole)[0]
+	if second.Partial || len(second.Contents) != 2 {
+		t.Errorf("of the tarball with two platforms the archive has %d", len(second.Contents))
+	}
+	if again := mustImport(t, f, half)[0]; again.Name() != second.Name() {
+		t.Errorf("what the archive has was recorded once more, as %s", again.Name())
+	}
+}
+
 func TestImportAs(t *testing.T) {
 	untagged, named := newTestImage(t, "", layerTar(t, "one")), newTestImage(t, "demo-api:1", layerTar(t, "two"))
 	f := newFolder(t)
