@@ -20,7 +20,7 @@ const maxCopies = 4
 type Copier struct {
 	from, to  *Archive
 	there     map[string]bool // names of records in the catalog of to
-	forgotten map[string]bool // names of records that to still has, but forgot
+	forgotten map[string]bool // names of records that to has forgotten, and may have no more
 }
 
 // CopyOptions are functions that are told how a copy goes; each may be nil.
@@ -46,8 +46,8 @@ func NewCopier(ctx context.Context, from, to *Archive) (*Copier, error) {
 	for _, r := range catalog.Records {
 		c.there[r.name] = true
 	}
-	for _, r := range catalog.Forgotten {
-		c.forgotten[r.name] = true
+	for name := range catalog.Marks { // which stay for a while when their record is gone
+		c.forgotten[name] = catalog.isForgotten(name)
 	}
 	return c, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/archive/retention"
 	"github.com/archprune/archprune/engine"
 )
 
@@ -138,6 +139,24 @@ func TestCopyMendsTheDestination(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCopyBringsPurgedBack: the mark of a record that is gone for good stays for a
+// while, and is not about the copy.
+func TestCopyBringsPurgedBack(t *testing.T) {
+	from, r, _, _ := two(t)
+	to := newFolder(t)
+	copyAll(t, from, to, r)
+	mustForget(t, to, r)
+	if err := to.Close(); err != nil { // while somebody is at work nothing goes that was forgotten since
+		t.Fatal(err)
+	}
+	again := reopen(t, to)
+	if got, err := again.Collect(t.Context(), retention.Terms{}); err != nil || len(got.Purged) != 1 {
+		t.Fatalf("Collect without grace = %+v, %v", got, err)
+	}
+	copyAll(t, from, again, r)
+	mustKeep(t, reopen(t, again), r)
 }
 
 // TestCopyBringsForgottenBack: what was asked for is in the catalog afterwards.
