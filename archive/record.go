@@ -184,6 +184,12 @@ func decodeRecord(name string, data []byte) (*Record, error) {
 	return r, nil
 }
 
+// IsNameOf reports whether a name is that of a record with these bytes.
+func IsNameOf(name string, data []byte) bool {
+	_, err := decodeRecord(name, data)
+	return err == nil
+}
+
 // printable is an error that may repeat what a file says, in characters that
 // can be shown.
 func printable(err error) error {

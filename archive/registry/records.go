@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 const (
 	recordType    = "application/vnd.archprune.record.v1+json"
 	signatureType = "application/vnd.archprune.signature.v1"
+	goneType      = "application/vnd.archprune.gone.v1+json"
 )
 
 // maxRequests bounds requests for small things that are made at once.
@@ -62,6 +64,9 @@ func (s *Store) recordManifest(ctx context.Context, name string) (manifest, erro
 	m, err := s.getManifest(ctx, s.truth().Tag(name))
 	if err != nil {
 		return manifest{}, fmt.Errorf("record %s: %w", name, err)
+	}
+	if _, err := m.parse(goneType); err == nil {
+		return manifest{}, fmt.Errorf("record %s was removed: %w", name, fs.ErrNotExist)
 	}
 	return m, nil
 }
@@ -185,12 +190,47 @@ func (s *Store) confirmBlobs(ctx context.Context, blobs []ocispec.Descriptor) er
 // collector frees the space. The error wraps [ErrNoDeletion] where the registry
 // does not delete.
 func (s *Store) RemoveRecord(ctx context.Context, r *archive.Record) error {
-	d, err := s.headManifest(ctx, s.truth().Tag(r.Name()))
-	if err != nil || d == "" {
-		return err
+	m, err := s.recordManifest(ctx, r.Name())
+	switch {
+	case isNotFound(err):
+		return nil
+	case err != nil:
+	case s.misnamed(ctx, r.Name(), m):
+		err = s.removeTag(ctx, r.Name())
+	default:
+		err = s.deleteManifest(ctx, s.truth(), m.digest())
 	}
-	if err := s.deleteManifest(ctx, s.truth(), d); err != nil {
+	if err != nil {
 		return fmt.Errorf("removing record %s: %w", r.Name(), err)
 	}
 	return nil
+}
+
+// misnamed reports whether a manifest is of a record with another name, which
+// may have a tag for it too.
+func (s *Store) misnamed(ctx context.Context, name string, m manifest) bool {
+	parsed, err := m.parse(recordType)
+	if err != nil {
+		return false
+	}
+	data, err := s.content(ctx, parsed.Config)
+	return err == nil && !archive.IsNameOf(name, data)
+}
+
+// removeTag removes one tag of a manifest. A registry removes a manifest with all
+// its tags, so this one gets another manifest first, which says that there is no
+// record of that name.
+func (s *Store) removeTag(ctx context.Context, tag string) error {
+	data, err := json.Marshal(map[string]string{"gone": tag})
+	if err != nil {
+		return err
+	}
+	d, err := s.writeSmall(ctx, tag, goneType, data)
+	if err != nil {
+		return err
+	}
+	if err = s.deleteManifest(ctx, s.truth(), d); errors.Is(err, ErrNoDeletion) {
+		return nil
+	}
+	return err
 }
