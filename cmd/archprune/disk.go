@@ -46,18 +46,21 @@ type wantedSpace struct {
 	dir     string  // that is on the disk, once it is known
 }
 
-// parseSpace reads the flags; it is nil where none was given.
+// parseSpace reads the flags; it is nil where none was given. An empty value is
+// none that can be meant: a variable of a script was not set, and without a limit
+// everything would go.
 func parseSpace(c *cli.Context, eng *docker.Client) (*wantedSpace, error) {
 	above, free := c.String("if-disk-above"), c.String("free-space")
-	if above == "" && free == "" {
+	limits, frees := c.IsSet("if-disk-above"), c.IsSet("free-space")
+	if !limits && !frees {
 		return nil, nil
 	}
 	w := &wantedSpace{}
 	var ok bool
-	if w.above, ok = parsePercent(above); !ok && above != "" {
+	if w.above, ok = parsePercent(above); !ok && limits {
 		return nil, usagef("--if-disk-above %q: want a share of the disk, such as 80%%", above)
 	}
-	if w.percent, ok = parsePercent(free); !ok && free != "" {
+	if w.percent, ok = parsePercent(free); !ok && frees {
 		var err error
 		if w.free, err = units.FromHumanSize(free); err != nil || w.free <= 0 {
 			return nil, usagef("--free-space %q: want a size such as 20GB, or a share of the disk such as 15%%", free)

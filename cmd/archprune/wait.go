@@ -52,7 +52,7 @@ func parseWait(flag, text string) (time.Duration, error) {
 
 // waitOf reads a flag that need not be given.
 func waitOf(c *cli.Context, flag string) (time.Duration, error) {
-	if c.String(flag) == "" {
+	if !c.IsSet(flag) {
 		return 0, nil
 	}
 	return parseWait("--"+flag, c.String(flag))
