@@ -84,6 +84,7 @@ func TestParseFiltersRefuses(t *testing.T) {
 		"=x":                           "want key=value",
 		"before=x":                     "unknown filter \"before\"; known are until, label, label!, reference and dangling",
 		"until=soon":                   "want a duration",
+		"until=-24h":                   "want a duration",
 		"until=":                       "want a duration",
 		"until=2026-99-99":             "want a duration",
 		"until=24h until=48h":          "there is a until=24h already",
