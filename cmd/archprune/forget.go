@@ -232,8 +232,10 @@ func (a *app) carryOutForget(c *cli.Context, f *archive.Archive, plan forgetPlan
 			return err
 		}
 	}
-	if len(plan.remove) > 0 {
-		if err := a.sure(c, "this asks before it forgets images", forgetWarning(plan, terms)); err != nil {
+	if len(plan.remove) > 0 && !c.Bool("force") {
+		// Where it can't be told what was forgotten before, nothing of it goes.
+		before, _ := f.Collectable(c.Context, terms)
+		if err := a.sure(c, "this asks before it forgets images", forgetWarning(plan, terms, len(before.Purged))); err != nil {
 			return err
 		}
 	}
@@ -261,13 +263,21 @@ func (a *app) forgetPlanned(c *cli.Context, f *archive.Archive, plan forgetPlan,
 	return elsewhere(err)
 }
 
-// forgetWarning says what a yes will do.
-func forgetWarning(plan forgetPlan, terms retention.Terms) string {
+// forgetWarning says what a yes will do, also with images that were forgotten
+// before and whose grace is over.
+func forgetWarning(plan forgetPlan, terms retention.Terms, before int) string {
 	n := plural(len(plan.remove), "archived image")
-	if terms.Grace == 0 {
+	switch {
+	case terms.Grace == 0 && before == 0:
 		return "WARNING! This will remove " + n + " for good."
+	case terms.Grace == 0:
+		return fmt.Sprintf("WARNING! This will remove %s for good, and %d forgotten before.", n, before)
 	}
-	return fmt.Sprintf("WARNING! This will forget %s.\nUntil %s 'archprune remember' can undo that.", n, until(terms))
+	text := fmt.Sprintf("WARNING! This will forget %s.\nUntil %s 'archprune remember' can undo that.", n, until(terms))
+	if before > 0 {
+		text += fmt.Sprintf("\n%s forgotten before will be removed for good.", plural(before, "archived image"))
+	}
+	return text
 }
 
 // until is when the grace of what is forgotten now is over.
