@@ -29,6 +29,9 @@ var archiveSources = []source{
 		{"what may lack platforms says so under other names too", "1", `renamed.LentName, renamed.Partial = r.LentName, r.Partial`, "renamed.LentName = r.LentName", "TestPlatformThatAnotherEngineLacked", "trixie-containerd"},
 		{"a name means what was archived last under it", "7, 8", `if was := newest[ref]; was != nil && !r.Archived.After(was.Archived) {`, "", "TestClockJumpsBack", ""},
 	}},
+	{"archive/registry/records.go", "archive/registry", []line{
+		{"a wrong name goes without the record that it is a copy of", "8", `case s.misnamed(ctx, r.Name(), m):`, "", "TestRecordUnderAnotherName", ""},
+	}},
 	{"archive/blobs.go", "archive", []line{
 		{"what is read is hashed", "1, 8", `r: digestio.VerifyReader(contextReader{ctx, content}, d.Digest, d.Size)`, "r: contextReader{ctx, content}", "TestFolderConforms/damage", ""},
 	}},
