@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mattn/go-runewidth"
@@ -48,33 +49,16 @@ func screen(t *testing.T, out string) string {
 
 func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 	for _, height := range []int{4, 24} { // less and more than there are tasks
-		var out bytes.Buffer
-		p := newProgress(newBarDisplay(&out, func() (int, int) { return 60, height }))
-		var tasks []*Task
-		for _, name := range []string{"one:1", "two:2", "three:3", "four:4", "five:5"} {
-			tasks = append(tasks, p.Task(name, 1000))
-		}
-		tasks[0].Add(500)
-		time.Sleep(250 * time.Millisecond) // let bars be drawn
-		p.above(Clean("warning: something\x1b[2J"))
-		tasks[1].Done("archived")
-		note := strings.Repeat("long-", 40)
-		tasks[3].Done(note)
-		tasks[2].DoneSilently("restored")
-		step := p.Task("step:1", 0)
-		time.Sleep(150 * time.Millisecond)
-		step.Drop()
-		time.Sleep(150 * time.Millisecond)
-		p.Close()
+		out, note := finishedTasks(t, height)
 
 		// Nothing has come, so a mark moves.
-		if got, want := out.String(), regexp.MustCompile(`five:5   \[ {0,17}<=> {0,17}\]   0%          0B/1kB`); !want.MatchString(got) {
-			t.Errorf("height %d: no bar %q in %q", height, want, got)
+		if want := regexp.MustCompile(`five:5   \[ {0,17}<=> {0,17}\]   0%          0B/1kB`); !want.MatchString(out) {
+			t.Errorf("height %d: no bar %q in %q", height, want, out)
 		}
-		if !strings.Contains(out.String(), "step:1") {
-			t.Errorf("height %d: the step was not shown in %q", height, out.String())
+		if !strings.Contains(out, "step:1") {
+			t.Errorf("height %d: the step was not shown in %q", height, out)
 		}
-		lines := strings.Split(screen(t, out.String()), "\n")
+		lines := strings.Split(screen(t, out), "\n")
 		want := []string{`warning: something\x1b[2J`, "two:2: archived (", "four:4: " + note + " ("}
 		if len(lines) != len(want) {
 			t.Fatalf("height %d: the screen is %q, want lines that begin with %q", height, lines, want)
@@ -87,11 +71,41 @@ func TestBarsLeaveOnlyLinesOfFinishedTasks(t *testing.T) {
 	}
 }
 
+// finishedTasks shows five tasks and a step, of which some end, with a clock that
+// stands still while anything works. It returns what was written, and the note of
+// one of them.
+func finishedTasks(t *testing.T, height int) (written, note string) {
+	t.Helper()
+	var out bytes.Buffer
+	note = strings.Repeat("long-", 40)
+	synctest.Test(t, func(*testing.T) {
+		p := newProgress(newBarDisplay(&out, func() (int, int) { return 60, height }))
+		var tasks []*Task
+		for _, name := range []string{"one:1", "two:2", "three:3", "four:4", "five:5"} {
+			tasks = append(tasks, p.Task(name, 1000))
+		}
+		tasks[0].Add(500)
+		time.Sleep(250 * time.Millisecond) // let bars be drawn
+		p.above(Clean("warning: something\x1b[2J"))
+		tasks[1].Done("archived")
+		tasks[3].Done(note)
+		tasks[2].DoneSilently("restored")
+		step := p.Task("step:1", 0)
+		time.Sleep(150 * time.Millisecond)
+		step.Drop()
+		time.Sleep(150 * time.Millisecond)
+		p.Close()
+	})
+	return out.String(), note
+}
+
 func TestBarsWriteNothingWithoutTasks(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(newBarDisplay(&out, func() (int, int) { return 0, 0 }))
-	time.Sleep(150 * time.Millisecond)
-	p.Close()
+	synctest.Test(t, func(*testing.T) {
+		p := newProgress(newBarDisplay(&out, func() (int, int) { return 0, 0 }))
+		time.Sleep(150 * time.Millisecond)
+		p.Close()
+	})
 	if out.Len() > 0 {
 		t.Errorf("%q was written, want nothing", out.String())
 	}
