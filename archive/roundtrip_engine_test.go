@@ -107,7 +107,7 @@ func (e realEngine) give(t testing.TB, f *archive.Archive, r *archive.Record) en
 	if err := load.Write(t.Context(), &tar, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.client.Load(t.Context(), &tar); err != nil {
+	if err := enginetest.Insist(func() error { return e.client.Load(t.Context(), bytes.NewReader(tar.Bytes())) }); err != nil {
 		t.Fatal(err)
 	}
 	img := e.inspect(t, load.ID.String())

@@ -232,7 +232,7 @@ func TestNameTakenMeanwhile(t *testing.T) {
 			h := &hooked{Client: b.client}
 			h.load = func(ctx context.Context, _ int, tar io.Reader) error {
 				b.Tag(t, "y:1", "b:1")
-				return b.client.Load(ctx, tar)
+				return h.give(ctx, tar)
 			}
 			_, err := restore.Run(t.Context(), h, b.folder, r, restore.Options{Replace: replace})
 			if err == nil || !strings.Contains(err.Error(), "b:1") || !strings.Contains(err.Error(), "just been given") {
@@ -251,7 +251,7 @@ func TestFreeNameTakenMeanwhile(t *testing.T) {
 	h := &hooked{Client: b.client}
 	h.load = func(ctx context.Context, _ int, tar io.Reader) error {
 		b.Tag(t, "y:1", "b:1")
-		return b.client.Load(ctx, tar)
+		return h.give(ctx, tar)
 	}
 	result := b.restore(t, h, r, restore.Options{FreeOnly: true})
 	if want := []string{"a:1"}; !slices.Equal(result.Names, want) {

@@ -88,7 +88,7 @@ func claimsEverything(r *archive.Record) func([]engine.Image) []engine.Image {
 func TestSendsEverythingWhereLessFails(t *testing.T) {
 	for name, load := range map[string]func(h *hooked) func(context.Context, int, io.Reader) error{
 		"the engine lacks what it said it has": func(h *hooked) func(context.Context, int, io.Reader) error {
-			return func(ctx context.Context, _ int, tar io.Reader) error { return h.Client.Load(ctx, tar) }
+			return func(ctx context.Context, _ int, tar io.Reader) error { return h.give(ctx, tar) }
 		},
 		"the engine says loaded and did nothing": func(h *hooked) func(context.Context, int, io.Reader) error {
 			return func(ctx context.Context, n int, tar io.Reader) error {
@@ -96,7 +96,7 @@ func TestSendsEverythingWhereLessFails(t *testing.T) {
 					_, err := io.Copy(io.Discard, tar)
 					return err
 				}
-				return h.Client.Load(ctx, tar)
+				return h.give(ctx, tar)
 			}
 		},
 		"the engine stops in the middle": func(h *hooked) func(context.Context, int, io.Reader) error {
@@ -104,7 +104,7 @@ func TestSendsEverythingWhereLessFails(t *testing.T) {
 				if n == 1 {
 					return errMadeUp
 				}
-				return h.Client.Load(ctx, tar)
+				return h.give(ctx, tar)
 			}
 		},
 	} {
@@ -132,7 +132,7 @@ func TestSendsAgainWhereLayersWereCollected(t *testing.T) {
 		r := b.removed(t, sample("x", "demo-api:1"))
 		h := &hooked{Client: b.client}
 		h.load = func(ctx context.Context, n int, tar io.Reader) error {
-			if err := h.Client.Load(ctx, tar); err != nil || n > fails {
+			if err := h.give(ctx, tar); err != nil || n > fails {
 				return err
 			}
 			return engine.ErrCollected

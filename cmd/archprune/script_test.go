@@ -41,6 +41,7 @@ func arrange(ts *testscript.TestScript) *arranger { return ts.Value(arrangerKey{
 // testdata/script/README.md tells about them.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"exits":       positive(0, cmdExits),
+	"insist":      positive(0, cmdInsist),
 	"image":       positive(0, cmdImage),
 	"container":   positive(3, cmdContainer),
 	"tag":         positive(2, cmdTag),
@@ -98,6 +99,20 @@ func cmdExits(ts *testscript.TestScript, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// cmdInsist runs what gives the engine an image, as exec does, and again where
+// its garbage collection after an earlier removal took a layer meanwhile:
+// insist PROGRAM...
+func cmdInsist(ts *testscript.TestScript, args []string) {
+	ts.Check(enginetest.Insist(func() error {
+		err := ts.Exec(args[0], args[1:]...)
+		said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if err != nil || strings.Contains(said, "Error unpacking") { // which some engines call a success
+			return fmt.Errorf("%q: %v\n%s", args, err, said)
+		}
+		return nil
+	}))
 }
 
 // cmdImage loads an image: image NAME,NAME PART... A PART is busybox,

@@ -103,14 +103,21 @@ func startRegistry(t *testing.T) string {
 // finish reads the answer of a push or pull.
 func finish(t *testing.T, body io.ReadCloser, err error) {
 	t.Helper()
-	if err != nil {
+	if err := finished(body, err); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func finished(body io.ReadCloser, err error) error {
+	if err != nil {
+		return err
 	}
 	defer body.Close()
 	out, err := io.ReadAll(body)
 	if err != nil || strings.Contains(string(out), "errorDetail") {
-		t.Fatalf("%v\n%s", err, out)
+		return fmt.Errorf("%v\n%s", err, out)
 	}
+	return nil
 }
 
 // distribute gives an image a tag and a digest name in each repository.
@@ -128,8 +135,10 @@ func pullByDigest(t *testing.T, e *enginetest.Engine, img engine.Image) {
 	t.Helper()
 	e.Reset(t)
 	for _, name := range img.RepoDigests {
-		body, err := e.API().ImagePull(t.Context(), name, image.PullOptions{})
-		finish(t, body, err)
+		err := enginetest.Insist(func() error { return finished(e.API().ImagePull(t.Context(), name, image.PullOptions{})) })
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/enginetest"
 )
 
 func isNotFound(err error) bool { return errors.Is(err, engine.ErrNotFound) }
@@ -41,7 +42,7 @@ func TestSaveAndLoad(t *testing.T) {
 		if _, err := c.Remove(t.Context(), img); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Load(t.Context(), bytes.NewReader(data)); err != nil {
+		if err := enginetest.Insist(func() error { return c.Load(t.Context(), bytes.NewReader(data)) }); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Tag(t.Context(), id, "demo-api:2.3"); err != nil {

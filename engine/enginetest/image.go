@@ -32,18 +32,26 @@ type Image struct {
 // or on disk.
 func (e *Engine) Load(t testing.TB, images ...Image) []digest.Digest {
 	t.Helper()
-	ids, err := e.load(images)
-	for range 3 {
-		// The garbage collection after an earlier removal took a layer meanwhile.
-		if err == nil || !strings.Contains(err.Error(), "parent snapshot") {
-			break
-		}
+	var ids []digest.Digest
+	err := Insist(func() (err error) {
 		ids, err = e.load(images)
-	}
+		return err
+	})
 	if err != nil {
 		t.Fatalf("loading %d images: %v", len(images), err)
 	}
 	return ids
+}
+
+// Insist calls what gives an engine an image, and again where the garbage
+// collection after an earlier removal took a layer meanwhile.
+func Insist(give func() error) error {
+	for left := 3; ; left-- {
+		err := give()
+		if err == nil || left == 0 || !errors.Is(err, engine.ErrCollected) && !strings.Contains(err.Error(), "parent snapshot") {
+			return err
+		}
+	}
 }
 
 func (e *Engine) load(images []Image) ([]digest.Digest, error) {
