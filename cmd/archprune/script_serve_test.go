@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/archprune/archprune/internal/registrytest"
 )
 
 // readsZstd tells whether an engine pulls zstd layers: from 23.0 on.
@@ -22,11 +24,8 @@ func readsZstd(version string) bool {
 
 // cmdFreePort puts the number of a port that nobody listens at in a variable.
 func cmdFreePort(ts *testscript.TestScript, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(registrytest.FreeAddr(arrange(ts)))
 	ts.Check(err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	ts.Check(err)
-	ts.Check(l.Close())
 	ts.Setenv(args[0], port)
 }
 

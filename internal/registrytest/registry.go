@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -58,7 +59,7 @@ func Start(t testing.TB, opts Options) *Registry {
 	if _, err := exec.LookPath("docker-registry"); err != nil {
 		t.Fatalf("this test needs docker-registry: get it by scripts/engine.sh host")
 	}
-	r := &Registry{Addr: freeAddr(t), opts: opts, dir: t.TempDir()}
+	r := &Registry{Addr: FreeAddr(t), opts: opts, dir: t.TempDir()}
 	r.config = filepath.Join(r.dir, "config.yml")
 	if opts.TLS {
 		r.CA = r.path("ca.pem")
@@ -75,14 +76,22 @@ func Start(t testing.TB, opts Options) *Registry {
 	return r
 }
 
-func freeAddr(t testing.TB) string {
+// FreeAddr returns an address of 127.0.0.1 that nobody listens at. Its port is
+// below those that the kernel gives to who asks for any, so that nobody has it by
+// chance before it is listened at, or while who listens there is started again.
+func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal(err)
+	return ""
 }
 
 func (r *Registry) path(name string) string { return filepath.Join(r.dir, name) }
