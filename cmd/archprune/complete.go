@@ -16,8 +16,9 @@ import (
 	"github.com/archprune/archprune/internal/ui"
 )
 
-// completeWithin is how long a person waits for a completion at most.
-const completeWithin = 2 * time.Second
+// completeWithin is how long a person waits for a completion at most. Nothing but
+// tests changes it.
+var completeWithin = 2 * time.Second
 
 // complete prints what may stand in place of the last of words, which were typed
 // behind the program's name: one on each line, some with a tab and what it is.
