@@ -32,7 +32,7 @@ func TestSlowArchive(t *testing.T) {
 	const size = 80 * mb // no compressor gets anything out of it
 	h.eng.Load(t, enginetest.Image{Names: []string{"demo-big:1"}, Layers: []enginetest.Layer{enginetest.Files(map[string]string{"/noise": noise(size)})}})
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := h.command(ctx, before, "save-and-prune", "-f", "--route", "save", "--progress", "plain", "--log-format", "json")
 	stderr, err := cmd.StderrPipe()
@@ -43,6 +43,7 @@ func TestSlowArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	var interrupted time.Time
+	var then int64 // what the disk had written when it was
 	seen := 0
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		var line struct{ Bytes, Total int64 }
@@ -55,25 +56,27 @@ func TestSlowArchive(t *testing.T) {
 		seen++
 		// Between the two are the engine's pipe, the compressor and what the disk
 		// is at work on.
-		if there := written(t, device); line.Bytes > there+24*mb {
+		there := written(t, device)
+		if line.Bytes > there+24*mb {
 			t.Errorf("progress says %d bytes, and the disk has %d", line.Bytes, there)
 		}
 		if line.Bytes > 20*mb {
-			interrupted = time.Now()
+			interrupted, then = time.Now(), there
 			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	_ = cmd.Wait() // its status tells
+	wrote := written(t, device) - then
 	if cmd.ProcessState.ExitCode() != 130 || interrupted.IsZero() {
 		t.Errorf("exit status %d after %d lines of progress, want 130 after an interrupt", cmd.ProcessState.ExitCode(), seen)
 	}
-	t.Logf("interrupted after %d lines of progress, and answered after %s", seen, time.Since(interrupted).Round(100*time.Millisecond))
-	// All that may wait is written in 2 s; a run that waits for the whole image
-	// needs 12. In between the machine may be busy.
-	if took := time.Since(interrupted); took > 8*time.Second {
-		t.Errorf("the interrupt was answered after %s", took)
+	t.Logf("interrupted after %d lines of progress, and answered after %s and %d bytes", seen, time.Since(interrupted).Round(100*time.Millisecond), wrote)
+	// The disk is the clock, since the machine may be busy. What may wait takes it
+	// 2 s, which is 10 MB; a run that waits for the whole image writes 35 at least.
+	if wrote > 25*mb {
+		t.Errorf("the interrupt was answered when %d more bytes had been written", wrote)
 	}
 	if !h.has("demo-big:1") {
 		t.Error("the image is gone")
