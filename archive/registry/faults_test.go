@@ -61,7 +61,9 @@ func method(name, part string) func(*http.Request) bool {
 
 func answer(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		w.Header().Set("Retry-After", "1")
+		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
 		http.Error(w, `{"errors":[{"code":"UNAVAILABLE","message":"as the test wants it"}]}`, status)
 	}
 }
@@ -293,12 +295,12 @@ func TestCancelEndsWaiting(t *testing.T) {
 	p, store := meddled(t, time.Hour, func(*http.Request) http.Handler { return nil })
 	p.reg.Kill()
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(200*time.Millisecond, cancel)
 	w, err := store.Create(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Cancel()
+	time.AfterFunc(200*time.Millisecond, cancel)
 	if _, _, err := w.Publish(ctx, archivetest.Descriptor("", nil)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Publish: %v", err)
 	}

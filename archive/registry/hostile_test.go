@@ -85,9 +85,9 @@ func TestRegistryThatLies(t *testing.T) {
 			w.WriteHeader(400)
 			endless(`{"errors":[{"message":"`)(w, req)
 		}, "more than 8388608 bytes in answer to GET", 8<<20 + room},
-		"stalled manifest": {manifest, stalled(`{"schema`), "sent nothing for 200ms in GET /v2/rollback/archprune/manifests/", room},
-		"stalled tags":     {tags, stalled(`{"tags`), "sent nothing for 200ms in GET /v2/rollback/archprune/tags/list", room},
-		"stalled blob":     {blob, stalled("x"), "sent nothing for 200ms in GET /v2/rollback/archprune/blobs/", room},
+		"stalled manifest": {manifest, stalled(`{"schema`), "sent nothing for 2s in GET /v2/rollback/archprune/manifests/", room},
+		"stalled tags":     {tags, stalled(`{"tags`), "sent nothing for 2s in GET /v2/rollback/archprune/tags/list", room},
+		"stalled blob":     {blob, stalled("x"), "sent nothing for 2s in GET /v2/rollback/archprune/blobs/", room},
 		"other content":    {blob, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "something else") }, "sha256:", room},
 		"no content":       {blob, func(http.ResponseWriter, *http.Request) {}, "sha256:", room},
 		"leads elsewhere":  {blob, http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect).ServeHTTP, "sha256:", room},
@@ -116,7 +116,7 @@ func TestRegistryThatLies(t *testing.T) {
 			liar := &liar{fits: test.fits, lie: test.lie}
 			idle := registry.DefaultIdle // a busy machine may take long to answer
 			if strings.HasPrefix(name, "stalled") {
-				idle = 200 * time.Millisecond
+				idle = 2 * time.Second // what it answers before that may take a while too
 			}
 			a, temp, host := lyingArchive(t, liar, idle)
 			err := readAll(t, a)
