@@ -91,7 +91,7 @@ safety: ## Take each line away that images rest on: its test must fail (root; se
 .PHONY: pages
 pages: ## Run every command in README.md and doc/ (root).
 	scripts/engine.sh host
-	go test -tags pages -count=1 -timeout 20m ./internal/pages
+	go test -tags pages -count=1 -timeout 60m ./internal/pages
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (60s), one after another.

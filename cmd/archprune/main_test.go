@@ -83,13 +83,17 @@ func hold(dir string) func() {
 	}
 }
 
+// waitLong bounds how long scripts wait for what comes soon unless the machine
+// is busy.
+const waitLong = 5 * time.Minute
+
 func waitFor(file string) error {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLong); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(file); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s did not appear within a minute", file)
+	return fmt.Errorf("%s did not appear within %s", file, waitLong)
 }
 
 // sequential makes scripts take turns: they share an engine.

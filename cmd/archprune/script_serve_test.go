@@ -31,13 +31,13 @@ func cmdFreePort(ts *testscript.TestScript, args []string) {
 
 // cmdListens waits until somebody listens at an address.
 func cmdListens(ts *testscript.TestScript, args []string) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLong); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", args[0]); err == nil {
 			ts.Check(conn.Close())
 			return
 		}
 	}
-	ts.Fatalf("nobody listens at %s after a minute", args[0])
+	ts.Fatalf("nobody listens at %s after %s", args[0], waitLong)
 }
 
 // cmdTLSPair writes the certificate of Go's own test servers, which is for

@@ -14,8 +14,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// callWait bounds what a single small call to the engine may take.
-const callWait = time.Minute
+// callWait bounds what a single small call to the engine may take. To start a
+// container it waits for its disk several times, which others may be filling.
+const callWait = 3 * time.Minute
 
 // CreateContainer creates a container that is not started and returns its ID.
 // It has no network, and ends at once when it is stopped.
@@ -123,7 +124,7 @@ func (e *Engine) ID(t testing.TB, name string) digest.Digest {
 // Reset removes every container, every image and the build cache.
 func (e *Engine) Reset(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	if err := e.removeContainers(ctx); err != nil {
 		t.Fatalf("resetting the engine: %v", err)

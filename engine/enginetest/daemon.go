@@ -38,8 +38,10 @@ mount --bind "$dir/etc" "$root/etc/docker"
 exec chroot "${root:-/}" "$dockerd" --config-file "$dir/daemon.json"
 `
 
-// stopWait bounds a graceful shutdown.
-const stopWait = 20 * time.Second
+const (
+	stopWait = 20 * time.Second // bounds a graceful shutdown
+	killWait = 2 * time.Minute  // bounds one by SIGKILL, which waits for the disk
+)
 
 // daemon is a running dockerd.
 type daemon struct {
@@ -112,7 +114,7 @@ func (d *daemon) stop() error {
 	select {
 	case <-d.done:
 		return nil
-	case <-time.After(stopWait):
+	case <-time.After(killWait):
 		return fmt.Errorf("process %d survives SIGKILL", d.process.Pid)
 	}
 }

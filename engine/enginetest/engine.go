@@ -140,6 +140,9 @@ func start(kind string, opts Options) (*Engine, error) {
 	return e, nil
 }
 
+// bootWait bounds how long an engine may take to serve.
+const bootWait = 5 * time.Minute
+
 // boot starts the daemon on the engine's folder and waits until it serves.
 func (e *Engine) boot() error {
 	d, err := startDaemon(e.flavour, e.Dir, e.Log)
@@ -147,7 +150,7 @@ func (e *Engine) boot() error {
 		return err
 	}
 	e.daemon = d
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
 	for {
 		err := e.look(ctx)

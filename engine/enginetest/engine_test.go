@@ -162,7 +162,7 @@ func waitToBeKilled() {
 
 func TestKilledTestLeavesNoEngine(t *testing.T) {
 	Shared(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), bootWait)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), helperEnv+"=1")
@@ -185,7 +185,7 @@ func TestKilledTestLeavesNoEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(killWait)
 	for processes(t, helper.Namespace) > 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d processes of the engine survive", processes(t, helper.Namespace))

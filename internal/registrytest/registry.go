@@ -27,7 +27,7 @@ import (
 )
 
 // startWait bounds how long a registry may take to answer.
-const startWait = 30 * time.Second
+const startWait = 2 * time.Minute
 
 // Options for a registry. The zero value is one without a login, over plain
 // HTTP, that does not delete.
