@@ -116,6 +116,9 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	msg := strings.TrimSuffix(err.Error(), ": parse error")
 	if flag, ok := strings.CutPrefix(msg, "flag provided but not defined: "); ok {
 		msg = "unknown flag " + dashed(flag)
+		if word := strings.TrimLeft(flag, "-"); (word == "y" || word == "yes") && findFlag(c.Command.Flags, "--force") != nil {
+			return usagef("%s: -f (--force) is what does not ask", msg)
+		}
 	}
 	if flag, ok := strings.CutPrefix(msg, "flag needs an argument: "); ok {
 		msg = dashed(flag) + " needs a value"
