@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
+	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 )
 
@@ -68,4 +70,24 @@ func written(t *testing.T, table string, rows []any) string {
 		t.Fatal(err)
 	}
 	return "\n" + trimLines(out.String())
+}
+
+// What was to go without an archive is not promised back.
+func TestBrokenOffRunTellsWhatRestoreBringsBack(t *testing.T) {
+	removing := func(record string) journal.Event {
+		return journal.Event{Image: journal.Image{Outcome: journal.Removing, ID: "sha256:ab", Record: record}}
+	}
+	for _, test := range []struct {
+		events []journal.Event
+		want   []string
+	}{
+		{nil, nil},
+		{[]journal.Event{removing("r")}, []string{"Of 1 image it is not known whether the engine still has it: 'archprune restore ID' brings it back if not."}},
+		{[]journal.Event{removing("r"), removing("s")}, []string{"Of 2 images it is not known whether the engine still has them: 'archprune restore ID' brings them back if not."}},
+		{[]journal.Event{removing("")}, []string{"Of 1 image to be removed without an archive it is not known whether the engine still has it: 'docker images -a' shows that."}},
+	} {
+		if got := unknownLines(journal.Run{Events: test.events}); !slices.Equal(got, test.want) {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
 }

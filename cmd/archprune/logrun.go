@@ -169,10 +169,7 @@ func endLines(r journal.Run) []string {
 		return append(lines, "The run is at work.")
 	case r.End == nil:
 		lines = append(lines, "The run was interrupted: it has no end. Nothing is lost: run it again to go on.")
-		if n := r.Count(journal.Removing); n > 0 {
-			lines = append(lines, fmt.Sprintf("Of %s it is not known whether the engine still has it: 'archprune restore ID' brings it back if not.", plural(n, "image")))
-		}
-		return lines
+		return append(lines, unknownLines(r)...)
 	}
 	end := fmt.Sprintf("Ended:    %s, %s, exit status %d", r.Ended.UTC().Format(time.RFC3339), logStatus(r), r.End.Status)
 	if r.End.Error != "" {
@@ -186,4 +183,36 @@ func endLines(r journal.Run) []string {
 		lines = append(lines, "Added:    "+ui.Size(r.End.Added)+" to the archive")
 	}
 	return lines
+}
+
+// unknownLines tell of removals that were begun and have no end. What goes
+// without an archive can't be brought back, and need not.
+func unknownLines(r journal.Run) []string {
+	archived, plain := 0, 0
+	for _, e := range r.Events {
+		switch {
+		case e.Outcome != journal.Removing:
+		case e.Record != "":
+			archived++
+		default:
+			plain++
+		}
+	}
+	var lines []string
+	if archived > 0 {
+		lines = append(lines, fmt.Sprintf("Of %s it is not known whether the engine still has %s: 'archprune restore ID' brings %[2]s back if not.",
+			plural(archived, "image"), itOrThem(archived)))
+	}
+	if plain > 0 {
+		lines = append(lines, fmt.Sprintf("Of %s to be removed without an archive it is not known whether the engine still has %s: 'docker images -a' shows that.",
+			plural(plain, "image"), itOrThem(plain)))
+	}
+	return lines
+}
+
+func itOrThem(n int) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
 }
