@@ -104,6 +104,10 @@ func advice(err error) string {
 	if errors.Is(err, archive.ErrLeaseLost) {
 		return ". Others may have gone on without this run, so it did nothing more: run it again."
 	}
+	var damaged *archive.DamageError
+	if errors.As(err, &damaged) {
+		return ". 'archprune verify' tells what else is damaged, and what can be done."
+	}
 	return ""
 }
 
