@@ -277,8 +277,25 @@ func (a *Archive) purge(ctx context.Context, records []*Record) ([]*Record, erro
 	gone, err := a.putBackNeeded(ctx, entries)
 	// The marks stay for a while, with a new time: another collector that is
 	// at the same records would take a missing mark for a record brought back.
-	_, marking := a.mark(ctx, Forgotten, gone)
-	return gone, errors.Join(failed, err, marking)
+	marked, marking := a.mark(ctx, Forgotten, gone)
+	return gone, errors.Join(failed, err, marking, a.unmarkThere(ctx, marked))
+}
+
+// unmarkThere takes the marks back from records that are there again: copied from
+// another archive before they were marked. Who copies one later takes its mark
+// away.
+func (a *Archive) unmarkThere(ctx context.Context, records []*Record) error {
+	return each(ctx, len(records), func(ctx context.Context, i int) error {
+		name := records[i].name
+		_, _, err := a.store.ReadRecord(ctx, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return fmt.Errorf("looking whether record %s is there again: %w", name, err)
+		}
+		return a.store.Unmark(ctx, Mark{Kind: Forgotten, Record: name})
+	})
 }
 
 // putBackNeeded writes those records again that are no more forgotten, as long

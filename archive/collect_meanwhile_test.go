@@ -62,6 +62,26 @@ func TestRememberedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestCopiedBackMeanwhile: a record that is gone for good is copied back from
+// another archive just before its mark is given a new time.
+func TestCopiedBackMeanwhile(t *testing.T) {
+	f, old, _, _ := two(t)
+	from := newFolder(t)
+	copyAll(t, f, from, old)
+	mustForget(t, f, old)
+	a, l := newLater(t, f, 30*24*time.Hour)
+	l.beforeMark = sync.OnceFunc(func() {
+		if err := copyOne(from, reopen(t, f), old); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := a.Collect(t.Context(), l.terms(week)); err != nil {
+		t.Fatal(err)
+	}
+	checkCatalog(t, f, []string{"demo-api:1", "demo-api:2"}, []string{})
+	mustCheck(t, f, old)
+}
+
 // TestTwoCollectors at once free the same bytes once.
 func TestTwoCollectors(t *testing.T) {
 	f := newFolder(t)

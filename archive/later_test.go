@@ -21,7 +21,7 @@ type later struct {
 	by    time.Duration
 	since time.Time
 
-	beforeBlob, beforeRecord, afterRecord func()
+	beforeBlob, beforeRecord, afterRecord, beforeMark func()
 
 	refuse error                     // to remove records
 	cutoff atomic.Pointer[time.Time] // that it was told last
@@ -93,6 +93,13 @@ func (l *later) RemoveRecord(ctx context.Context, r *archive.Record) error {
 		l.afterRecord()
 	}
 	return err
+}
+
+func (l *later) Mark(ctx context.Context, m archive.Mark) error {
+	if l.beforeMark != nil {
+		l.beforeMark()
+	}
+	return l.Storage.Mark(ctx, m)
 }
 
 // at is the present as such a process sees it.
