@@ -10,8 +10,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/engine/docker"
 	"github.com/archprune/archprune/engine/enginetest"
 	"github.com/archprune/archprune/internal/hostlock"
+	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
 )
 
@@ -30,7 +32,8 @@ func commandUnderTest() {
 	if dir := os.Getenv("HOLD"); dir != "" {
 		holdAt(dir, os.Getenv("HOLD_AT"))
 	}
-	completeWithin = time.Minute // a busy machine may take long
+	completeWithin = time.Minute                          // a busy machine may take long
+	ui.PlainEvery, docker.Patience = time.Hour, time.Hour // and scripts know all that is said
 	testOnlyPatience = patience()
 	testOnlyLeaseTerm = leaseTerm()
 	systemConfig = os.Getenv("SYSTEM_CONFIG")

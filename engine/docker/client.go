@@ -30,8 +30,9 @@ type Options struct {
 	Waiting func(endpoint string)
 }
 
-// patience is how long an engine has for that; it takes milliseconds.
-const patience = 5 * time.Second
+// Patience is how long an engine has for that; it takes milliseconds. Nothing but
+// tests changes it.
+var Patience = 5 * time.Second
 
 // Client is a connection to one engine. Its methods may be called from
 // several goroutines.
@@ -62,7 +63,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{api: api, endpoint: ep.Host, source: source, parallel: parallelism(ep.Host), waiting: opts.Waiting, patience: patience}, nil
+	return &Client{api: api, endpoint: ep.Host, source: source, parallel: parallelism(ep.Host), waiting: opts.Waiting, patience: Patience}, nil
 }
 
 func newAPI(ep docker.Endpoint, headers map[string]string) (*client.Client, error) {

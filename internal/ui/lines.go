@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// plainEvery is how often a long task gets a line: often enough to see that it
-// lives, seldom enough for the log of a nightly run.
-const plainEvery = 5 * time.Second
+// PlainEvery is how often a long task gets a line: often enough to see that it
+// lives, seldom enough for the log of a nightly run. Nothing but tests changes it.
+var PlainEvery = 5 * time.Second
 
 // lineDisplay shows tasks as messages, for files, pipes and dumb terminals.
 type lineDisplay struct {
@@ -28,7 +28,7 @@ func (d *lineDisplay) tick(running map[*Task]struct{}, now time.Time) {
 	var due []*Task
 	for t := range running {
 		t.rate.observe(t.count.Load(), now)
-		if now.Sub(t.shown) >= plainEvery {
+		if now.Sub(t.shown) >= PlainEvery {
 			t.shown = now
 			due = append(due, t)
 		}
