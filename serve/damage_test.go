@@ -139,3 +139,21 @@ func TestImageWithoutNameIsInNoRepository(t *testing.T) {
 		t.Errorf("_catalog = %s", got)
 	}
 }
+
+// TestDamageHidesNoOtherGzip: a client that knows an image by the digest of its
+// gzip form, from before the command was started, gets it all the same.
+func TestDamageHidesNoOtherGzip(t *testing.T) {
+	for name, damage := range damages {
+		a := newArchive(t)
+		save(t, a, classic(t, "demo-api:1", layer(t, "one", 5000)))
+		bad := save(t, a, classic(t, "demo-api:2", layer(t, "two", 5000))).Contents[0].Layers[0].Stored
+		p := serving(t, a, serve.Options{Gzip: true}).pull("demo-api", "1")
+		damage(t, blobFile(a, bad.Digest))
+		serving(t, a, serve.Options{Gzip: true}).pull("demo-api", p.id.String())
+		serving(t, a, serve.Options{Gzip: true}).blob("demo-api", p.layers[0])
+		c := serving(t, a, serve.Options{Gzip: true})
+		if r := c.get("/v2/demo-api/manifests/" + digest.FromString("none").String()); r.status != http.StatusInternalServerError || len(c.errs()) != 1 {
+			t.Errorf("%s: what may be the damaged one = %d %s, logged %v", name, r.status, r.body, c.errs())
+		}
+	}
+}

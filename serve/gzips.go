@@ -185,6 +185,7 @@ func (z *gzips) measure(ctx context.Context, l archive.Layer) (*digestio.Hasher,
 // knows one from before archprune was started, all that the repository has is
 // rewritten to find it.
 func (z *gzips) findManifest(ctx context.Context, repo *repository, d digest.Digest) (manifest, bool, error) {
+	var err error
 	for _, last := range []bool{false, true} {
 		z.mu.Lock()
 		m, ok := z.manifests[d]
@@ -192,18 +193,16 @@ func (z *gzips) findManifest(ctx context.Context, repo *repository, d digest.Dig
 		if _, belongs := repo.manifests[m.was]; ok && belongs {
 			return m.manifest, true, nil
 		}
-		if last {
-			break
-		}
-		if err := z.rewrite(ctx, repo); err != nil {
-			return manifest{}, false, err
+		if !last {
+			err = z.rewrite(ctx, repo)
 		}
 	}
-	return manifest{}, false, nil
+	return manifest{}, false, err
 }
 
 // findBlob returns a layer of a repository by the digest of its gzip.
 func (z *gzips) findBlob(ctx context.Context, repo *repository, d digest.Digest) (blob, bool, error) {
+	var err error
 	for _, last := range []bool{false, true} {
 		z.mu.Lock()
 		packed := z.blobs[d]
@@ -213,21 +212,25 @@ func (z *gzips) findBlob(ctx context.Context, repo *repository, d digest.Digest)
 				return blob{Descriptor: ocispec.Descriptor{Digest: packed.sum, Size: packed.size}, layer: &l, gzip: true}, true, nil
 			}
 		}
-		if last {
-			break
-		}
-		if err := z.rewrite(ctx, repo); err != nil {
-			return blob{}, false, err
+		if !last {
+			err = z.rewrite(ctx, repo)
 		}
 	}
-	return blob{}, false, nil
+	return blob{}, false, err
 }
 
+// rewrite rewrites all that a repository has. One image that is damaged does
+// not hide the others: the error, which is the first, is for who does not find
+// what he looks for.
 func (z *gzips) rewrite(ctx context.Context, repo *repository) error {
+	var first error
 	for _, r := range repo.records {
-		if _, err := z.manifest(ctx, repo, r.Root()); err != nil {
-			return err
+		if _, err := z.manifest(ctx, repo, r.Root()); first == nil {
+			first = err
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return first
 }
