@@ -145,7 +145,33 @@ func meant(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]t
 			}
 		}
 	}
+	shareNames(targets)
 	return targets, nil
+}
+
+// shareNames gives a name that several targets have to the newest of them, as
+// a pattern does: in the order in which they were named, latest would come with
+// an old one and stand in the way of the new. A target that has no other name
+// keeps it, and the restore tells of the conflict.
+func shareNames(targets []target) {
+	for i, t := range targets {
+		own := slices.DeleteFunc(slices.Clone(t.given()), func(name string) bool {
+			return slices.ContainsFunc(targets, func(o target) bool {
+				return o.record.Archived.After(t.record.Archived) && slices.Contains(o.given(), name)
+			})
+		})
+		if len(own) > 0 && len(own) < len(t.given()) {
+			targets[i].names = own
+		}
+	}
+}
+
+// given are the names that the image is to have.
+func (t target) given() []string {
+	if t.names == nil {
+		return t.record.References
+	}
+	return t.names
 }
 
 // matching returns what one argument means. A pattern means many images at
