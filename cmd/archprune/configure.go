@@ -41,7 +41,10 @@ func (a *app) configured(commands []*cli.Command) []*cli.Command {
 
 // configure sets the flags that nobody gave as the configuration says.
 func (a *app) configure(c *cli.Context) error {
-	var err error
+	err := checkEmpty(c)
+	if err != nil {
+		return err
+	}
 	a.config, err = config.Read([]string{systemConfig, userConfig()}, c.String("config"))
 	if err != nil {
 		return err
@@ -65,6 +68,21 @@ func (a *app) configure(c *cli.Context) error {
 		}
 	}
 	return a.configureLog(c)
+}
+
+// notEmpty are flags whose absence means less care: no password, no signature,
+// the newest image, the names of old.
+var notEmpty = []string{"as", "at", "from", "htpasswd", "sign-key", "tls-cert", "tls-key"}
+
+// checkEmpty refuses an empty value for them: a variable of a script was not
+// set, and it must not be as if the flag were not there.
+func checkEmpty(c *cli.Context) error {
+	for _, name := range notEmpty {
+		if hasFlag(c.Command, name) && c.IsSet(name) && c.String(name) == "" {
+			return usagef("--%s is empty: give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // selects are the settings about what goes from an engine. Some commands have
