@@ -35,7 +35,8 @@ const exitHelp = `EXIT STATUS:
     75  another run is at work on the engine: try again later
    130  interrupted`
 
-// errPartial ends a run in which some images stayed. They have been reported.
+// errPartial ends a run in which some images stayed, or were not there. They
+// have been reported.
 var errPartial = errors.New("some images stayed")
 
 // errNone ends a run of several images that all failed. Each was reported.

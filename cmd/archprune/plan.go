@@ -76,19 +76,6 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	return err
 }
 
-// idle names the patterns that match no image: one that is misspelt archives or
-// protects nothing.
-func idle(c *cli.Context, images []engine.Image) []string {
-	var lines []string
-	for _, flag := range []string{"keep", "protect"} {
-		patterns, _ := selector.ParsePatterns(c.StringSlice(flag)) // the plan rests on them already
-		for _, p := range patterns.Idle(images) {
-			lines = append(lines, fmt.Sprintf("No image matches --%s %s.", flag, ui.Clean(p)))
-		}
-	}
-	return lines
-}
-
 // prospects are what a plan would bring, and by which ways images would leave
 // the engine. The archive may be nil.
 func prospects(c *cli.Context, eng *docker.Client, plan selector.Plan, f *archive.Archive, at place) (worth, ways, error) {

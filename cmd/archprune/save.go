@@ -52,16 +52,25 @@ func (a *app) saveCommand() *cli.Command {
 			if len(plan.With(selector.Archive)) == 0 {
 				return nothingMatches(c.Args().Slice())
 			}
-			for _, p := range patterns.Idle(snapshot.Images) {
+			idle := patterns.Idle(snapshot.Images)
+			for _, p := range idle {
 				a.warn("no image of the engine matches %s", p)
 			}
 			if err := a.checkRoom(c, plan); err != nil {
 				return err
 			}
-			return a.carryOut(c, eng, plan, prune.Options{ArchiveOnly: true})
+			err = a.carryOut(c, eng, plan, prune.Options{ArchiveOnly: true})
+			if err == nil && slices.ContainsFunc(idle, isName) {
+				return errPartial
+			}
+			return err
 		}),
 	}
 }
+
+// isName reports whether a pattern is for what is certainly there, having no
+// wildcard.
+func isName(pattern string) bool { return !strings.ContainsAny(pattern, "*?[{") }
 
 func nothingMatches(patterns []string) error {
 	if len(patterns) == 0 {
@@ -118,11 +127,18 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 		if err := a.showPlan(c, eng, plan); err != nil || c.Bool("dry-run") {
 			return err
 		}
+	} else {
+		for _, line := range idle(c, plan.Snapshot.Images) {
+			a.warn("%s", line)
+		}
 	}
 	if goes(plan) == 0 {
 		a.sweep(c.Context, eng, plan.Snapshot)
 		a.tellSpace()
 		return a.nothingToDo(c, plan)
+	}
+	if err := a.misspelt(c, plan); err != nil {
+		return err
 	}
 	if err := a.checkRoom(c, plan); err != nil {
 		return err
