@@ -82,6 +82,9 @@ func (f *Filters) addUntil(value string, now time.Time) string {
 	if err != nil {
 		return "want a duration (24h, 7d), a date (2026-01-31), an RFC 3339 time or a Unix time"
 	}
+	if until.After(now.Add(24 * time.Hour)) {
+		return "a time to come: every image was built before it, so it would select all"
+	}
 	f.until, f.untilText = until, "until="+value
 	return ""
 }

@@ -86,6 +86,8 @@ func TestParseFiltersRefuses(t *testing.T) {
 		"until=soon":                   "want a duration",
 		"until=-24h":                   "want a duration",
 		"until=":                       "want a duration",
+		"until=2099-01-01":             "a time to come",
+		"until=1772366400000":          "a time to come", // milliseconds
 		"until=2026-99-99":             "want a duration",
 		"until=24h until=48h":          "there is a until=24h already",
 		"label=":                       "want a label",
