@@ -110,15 +110,24 @@ func (s *selection) findStays() {
 
 func (s *selection) protects(c *candidate) []Reason {
 	var why []Reason
-	if pattern, _, ok := s.policy.Protect.match(c.subject); ok {
-		why = append(why, Reason{codeProtect, "matches --protect " + pattern})
+	for _, protect := range slices.Concat([]Patterns{s.policy.Protect}, s.policy.Protects) {
+		if pattern, _, ok := protect.match(c.subject); ok {
+			why = append(why, Reason{codeProtect, "matches --protect " + pattern})
+		}
 	}
 	why = append(why, s.policy.protectedByPolicies(c.subject)...)
 	value := c.image.Labels[protectLabel]
-	if on, err := strconv.ParseBool(value); err == nil && on {
+	if _, there := c.image.Labels[protectLabel]; there && !saysNo(value) {
 		why = append(why, Reason{codeProtect, "has the label " + protectLabel + "=" + value})
 	}
 	return why
+}
+
+// saysNo reports whether the value of a label means no. Who writes yes, on or
+// nothing at all wants what the label is for.
+func saysNo(value string) bool {
+	on, err := strconv.ParseBool(strings.ToLower(value))
+	return err == nil && !on || slices.Contains([]string{"no", "n", "off"}, strings.ToLower(value))
 }
 
 // tooYoung applies the minimum age. Reproducible builds date an image to the

@@ -75,6 +75,7 @@ func (p Plan) With(a Action) []Decision {
 type Policy struct {
 	Keep        Patterns      // archived before they go; empty: every tagged image is
 	Protect     Patterns      // stay
+	Protects    []Patterns    // likewise; a !pattern of one takes nothing away from the others
 	KeepNothing bool          // with Keep empty: nothing is archived
 	KeepLast    int           // that many of the newest images of each repository stay
 	Filters     Filters       // what they don't select stays

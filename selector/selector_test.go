@@ -167,6 +167,9 @@ func TestUnresolvedMountKeepsEverything(t *testing.T) {
 
 func TestRulesThatKeep(t *testing.T) {
 	labelled := with(image("a", "demo-api:1"), func(i *engine.Image) { i.Labels = map[string]string{"archprune.protect": "true"} })
+	stamped := func(name, value string) engine.Image {
+		return with(image(name, "demo-api:"+name), func(i *engine.Image) { i.Labels = map[string]string{"archprune.protect": value} })
+	}
 	unlabelled := with(image("b", "demo-api:2"), func(i *engine.Image) { i.Labels = map[string]string{"archprune.protect": "no"} })
 	retagged := with(aged(image("d", "young:2"), 99*time.Hour), func(i *engine.Image) { i.LastTagged = now.Add(-time.Hour) })
 	epoch := with(image("e", "young:3"), func(i *engine.Image) { i.Created = time.Unix(0, 0) })
@@ -175,6 +178,15 @@ func TestRulesThatKeep(t *testing.T) {
 		{"label", snapshot(labelled, unlabelled), Policy{}, []string{
 			"demo-api:1 keep: has the label archprune.protect=true", "demo-api:2" + archived,
 		}},
+		{"other values of the label", snapshot(stamped("a", "yes"), stamped("b", ""), stamped("c", "off"), stamped("d", "False")), Policy{}, []string{
+			"demo-api:a keep: has the label archprune.protect=yes", "demo-api:b keep: has the label archprune.protect=",
+			"demo-api:c" + archived, "demo-api:d" + archived,
+		}},
+		{"sets that protect", snapshot(image("a", "demo-api:1"), image("b", "demo-api:2"), image("c", "web:1")),
+			Policy{Protect: patterns(t, "web", "!demo-api:2"), Protects: []Patterns{patterns(t, "demo-api"), patterns(t, "!web")}}, []string{
+				"demo-api:1 keep: matches --protect demo-api; matches --protect !web",
+				"demo-api:2 keep: matches --protect demo-api; matches --protect !web", "web:1 keep: matches --protect web",
+			}},
 		{"protect", snapshot(labelled), Policy{Protect: patterns(t, "demo-api:*"), Keep: patterns(t, "demo-api:[0-9]")}, []string{
 			"demo-api:1 keep: matches --protect demo-api:* (wins over --keep demo-api:[0-9]); has the label archprune.protect=true",
 		}},
