@@ -27,8 +27,9 @@ type app struct {
 	keys           keys
 
 	config       config.Config
-	repositories []selector.RepositoryPolicy // that it has
-	rules        []forgetRule                // that it has
+	protects     []selector.Patterns         // that it has
+	repositories []selector.RepositoryPolicy // likewise
+	rules        []forgetRule                // likewise
 
 	args    []string        // as they were typed
 	journal *journal.Writer // of what the command changes; nil keeps nothing
@@ -42,7 +43,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) > 0 {
 		a.args = args[1:]
 	}
-	err := a.cli().RunContext(ctx, permute(args, a.commands()))
+	err := swallowed(args, a.commands())
+	if err == nil {
+		err = a.cli().RunContext(ctx, permute(args, a.commands()))
+	}
 	return finish(a.log, outcome(ctx, err))
 }
 

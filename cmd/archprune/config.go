@@ -24,8 +24,8 @@ func (a *app) configCommand() *cli.Command {
      the FILE of --config
      the environment
      flags
-   A file in YAML has settings named like flags, rules of retention for forget,
-   and policies for single repositories:
+   What protects adds up. A file in YAML has settings named like flags, rules
+   of retention for forget, and policies for single repositories:
 
      archive: /mnt/rollback
      protect: ['base:*']
@@ -140,7 +140,11 @@ func settingRows(conf config.Config, env map[string]configRow) []any {
 	rows := map[string]configRow{}
 	add := func(section string, s config.Section) {
 		for name, setting := range s {
-			rows[section+name] = configRow{section + name, settingText(setting.Values), setting.From.String()}
+			values, from := setting.Values, setting.From.String()
+			for _, weaker := range setting.Weaker {
+				values, from = slices.Concat(values, weaker.Values), from+", "+weaker.From.String()
+			}
+			rows[section+name] = configRow{section + name, settingText(values), from}
 		}
 	}
 	add("", conf.Settings)

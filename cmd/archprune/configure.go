@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,18 +42,22 @@ func (a *app) configured(commands []*cli.Command) []*cli.Command {
 
 // configure sets the flags that nobody gave as the configuration says.
 func (a *app) configure(c *cli.Context) error {
-	err := checkEmpty(c)
-	if err != nil {
+	if err := cmp.Or(checkEmpty(c), a.noVariable()); err != nil {
 		return err
 	}
+	var err error
 	a.config, err = config.Read([]string{systemConfig, userConfig()}, c.String("config"))
 	if err != nil {
 		return err
 	}
-	for _, check := range []func(config.Config) error{checkPatterns, checkFilters} {
-		if err := check(a.config); err != nil {
-			return err
-		}
+	if err := checkPatterns(a.config); err != nil {
+		return err
+	}
+	if err := checkFilters(a.config, a.now()); err != nil {
+		return err
+	}
+	if a.protects, err = protects(a.config.Settings["protect"]); err != nil {
+		return err
 	}
 	if a.rules, err = forgetRules(a.config); err != nil {
 		return err
@@ -70,27 +75,14 @@ func (a *app) configure(c *cli.Context) error {
 	return a.configureLog(c)
 }
 
-// notEmpty are flags whose absence means less care: no password, no signature,
-// the newest image, the names of old.
-var notEmpty = []string{"as", "at", "from", "htpasswd", "sign-key", "tls-cert", "tls-key"}
-
-// checkEmpty refuses an empty value for them: a variable of a script was not
-// set, and it must not be as if the flag were not there.
-func checkEmpty(c *cli.Context) error {
-	for _, name := range notEmpty {
-		if hasFlag(c.Command, name) && c.IsSet(name) && c.String(name) == "" {
-			return usagef("--%s is empty: give it a value, or leave it out", name)
-		}
-	}
-	return nil
-}
-
 // selects are the settings about what goes from an engine. Some commands have
 // flags of that name which mean something else.
 var selects = []string{"keep", "keep-nothing", "protect", "keep-last", "filter", "dangling", "min-age"}
 
-// rivals are settings of which one that is given makes the others void.
-var rivals = [][]string{{"keep", "keep-nothing", "dangling"}, {"host", "context"}}
+// rivals are settings that are void where one of these is given. That dangling
+// images alone may go is not among them: with it less goes.
+var rivals = map[string][]string{"keep": {"keep-nothing", "dangling"}, "keep-nothing": {"keep", "dangling"},
+	"host": {"context"}, "context": {"host"}}
 
 // appliesTo reports whether a command has the setting, and nothing stronger said
 // something else.
@@ -98,14 +90,24 @@ func appliesTo(c *cli.Context, name string) bool {
 	if slices.Contains(selects, name) && !selecting(c) {
 		return false
 	}
-	for _, group := range rivals {
-		if slices.Contains(group, name) && slices.ContainsFunc(group, func(rival string) bool { return given(c, rival) }) {
-			return false
-		}
+	if slices.ContainsFunc(rivals[name], func(rival string) bool { return given(c, rival) }) {
+		return false
 	}
-	// What protects adds up: a flag for one run must not take away what is
-	// protected always.
-	return hasFlag(c.Command, name) && (!given(c, name) || name == "protect")
+	return name != "protect" && hasFlag(c.Command, name) && !given(c, name) // what protects adds up: see protects
+}
+
+// protects are the sets of patterns that files protect by. Each stands for itself
+// beside that of the flags: neither a flag for one run nor another file must take
+// away what is protected always.
+func protects(s config.Setting) (sets []selector.Patterns, err error) {
+	for _, one := range slices.Concat(s.Weaker, []config.Setting{s}) {
+		set, err := selector.ParsePatterns(one.Values)
+		if err != nil {
+			return nil, one.From.Errorf("protect: %v", err)
+		}
+		sets = append(sets, set)
+	}
+	return sets, nil
 }
 
 // selecting reports whether a command decides what goes from an engine.
@@ -122,8 +124,9 @@ func given(c *cli.Context, name string) bool {
 }
 
 func setAll(c *cli.Context, name string, s config.Setting) error {
+	f := findFlag(c.Command.Flags, "--"+name)
 	for _, value := range s.Values {
-		if err := c.Set(name, value); err != nil {
+		if err := c.Set(name, decimal(f, value)); err != nil {
 			return s.From.Errorf("%s: %v", name, err)
 		}
 	}
@@ -131,19 +134,16 @@ func setAll(c *cli.Context, name string, s config.Setting) error {
 }
 
 func checkPatterns(conf config.Config) error {
-	for _, name := range []string{"keep", "protect"} {
-		if s, ok := conf.Settings[name]; ok {
-			if _, err := selector.ParsePatterns(s.Values); err != nil {
-				return s.From.Errorf("%s: %v", name, err)
-			}
-		}
+	s := conf.Settings["keep"]
+	if _, err := selector.ParsePatterns(s.Values); err != nil {
+		return s.From.Errorf("keep: %v", err)
 	}
 	return nil
 }
 
-func checkFilters(conf config.Config) error {
+func checkFilters(conf config.Config, now time.Time) error {
 	s := conf.Settings["filter"]
-	if _, err := selector.ParseFilters(s.Values, time.Time{}); err != nil {
+	if _, err := selector.ParseFilters(s.Values, now); err != nil {
 		return s.From.Errorf("%s", strings.TrimPrefix(err.Error(), "--"))
 	}
 	return nil

@@ -143,6 +143,9 @@ func (w *wantedSpace) toMake(s engine.Snapshot, catalog *archive.Catalog) (*sele
 		return nil, nil
 	}
 	target := w.target(d)
+	if target > d.size {
+		return nil, usagef("--free-space %s: the engine's disk has %s: all would go, and not be enough", ui.Size3(target), ui.Size3(d.size))
+	}
 	if d.free >= target {
 		return &selector.Space{Enough: fmt.Sprintf("%s is free on the engine's disk, and %s is enough", ui.Size3(d.free), ui.Size3(target))}, nil
 	}

@@ -211,6 +211,8 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{"archprune nosuch -x y", "archprune nosuch -x y"},
 		{"archprune -H unix:///x.sock plan -a", "archprune plan -H unix:///x.sock -a"},
 		{"archprune -H=unix:///x.sock --config list list app:1", "archprune list -H=unix:///x.sock --config list -- app:1"},
+		{"archprune plan --keep-last 010", "archprune plan --keep-last 10"}, // no octal
+		{"archprune plan --keep-last=010 --keep 00", "archprune plan --keep-last=10 --keep 00"},
 		{"archprune -x plan", "archprune -x plan"},
 		{"archprune -H plan", "archprune -H plan"},
 		{"archprune -H x nosuch", "archprune -H x nosuch"},

@@ -46,7 +46,7 @@ func tableFlags() []cli.Flag {
 // filters of docker's own config file apply as they do to docker's prune.
 func (a *app) policy(c *cli.Context, now time.Time) (selector.Policy, error) {
 	p := selector.Policy{KeepNothing: c.Bool("keep-nothing"), KeepLast: c.Int("keep-last"),
-		Dangling: c.Bool("dangling"), Repositories: a.repositories}
+		Dangling: c.Bool("dangling"), Protects: a.protects, Repositories: a.repositories}
 	var err error
 	if p.MinAge, err = waitOf(c, "min-age"); err != nil {
 		return p, err

@@ -40,10 +40,11 @@ func divide(words []string, c *cli.Command) (flags, rest []string) {
 			rest = append(rest, word)
 			continue
 		}
-		flags = append(flags, word)
+		f := findFlag(c.Flags, word)
+		flags = append(flags, decimal(f, word))
 		if takesValue(c.Flags, word) && len(words) > 1 {
 			words = words[1:]
-			flags = append(flags, words[0])
+			flags = append(flags, decimal(f, words[0]))
 		}
 	}
 	return flags, rest

@@ -41,6 +41,7 @@ func (e *badError) Is(target error) bool { return target == ErrBad }
 type Setting struct {
 	Values []string
 	From   Origin
+	Weaker []Setting // of weaker files, where these do not replace them
 }
 
 // Section holds settings by their name, which is that of a flag.
@@ -69,6 +70,10 @@ type Config struct {
 	Policies  []Policy // sorted by name
 }
 
+// protect adds up over files: what one protects always, another that is there
+// for its own sake must not give free.
+const protect = "protect"
+
 // over returns what holds where strong is stronger than weak. A policy replaces
 // the whole of another of that name.
 func over(strong, weak Config) Config {
@@ -80,6 +85,12 @@ func over(strong, weak Config) Config {
 	for _, from := range []Config{weak, strong} {
 		maps.Copy(c.Settings, from.Settings)
 		maps.Copy(c.Retention, from.Retention)
+	}
+	if s, ok := strong.Settings[protect]; ok {
+		if w, ok := weak.Settings[protect]; ok {
+			s.Weaker = slices.Concat(w.Weaker, []Setting{{Values: w.Values, From: w.From}})
+			c.Settings[protect] = s
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(policies)) {
 		c.Policies = append(c.Policies, policies[name])

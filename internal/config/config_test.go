@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := func(line int, values ...string) Setting { return Setting{values, Origin{"a.yaml", line}} }
+	at := func(line int, values ...string) Setting { return Setting{Values: values, From: Origin{"a.yaml", line}} }
 	want := Config{
 		Files: []string{"a.yaml"},
 		Settings: Section{"archive": at(2, "/mnt/rollback"), "keep": at(3, "demo-api:*"),
@@ -82,6 +82,8 @@ func TestParseRefuses(t *testing.T) {
 		{"policies: [web]\n", "a.yaml:1: want settings"},
 		{"keep: a\n---\nkeep: b\n", "a.yaml:2: a second document"},
 		{"keep: [a\n", "a.yaml: bad configuration: line 1:"},
+		{"archive: ''\n", "a.yaml:1: archive: an empty value: leave it out, or give one"},
+		{"protect: [a, '']\n", "a.yaml:1: protect: an empty value"},
 		{"? [a]\n: b\n", "a.yaml:1: want the name of a setting"},
 	} {
 		_, err := Parse("a.yaml", []byte(test.text))
@@ -121,6 +123,35 @@ func TestLaterFilesAreStronger(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{weak, strong}, c.Files); diff != "" {
 		t.Errorf("Files (-want +got):\n%s", diff)
+	}
+}
+
+// TestProtectAddsUp: a stronger file must not give free what a weaker one
+// protects.
+func TestProtectAddsUp(t *testing.T) {
+	system := write(t, "protect: 'base:*'\n", 0o644)
+	user := write(t, "keep-last: 2\nprotect: [a, '!b']\n", 0o644)
+	named := write(t, "protect: c\n", 0o644)
+	c, err := Read([]string{system, user}, named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Setting{Values: []string{"c"}, From: Origin{named, 1}, Weaker: []Setting{
+		{Values: []string{"base:*"}, From: Origin{system, 1}}, {Values: []string{"a", "!b"}, From: Origin{user, 2}}}}
+	if diff := cmp.Diff(want, c.Settings["protect"]); diff != "" {
+		t.Errorf("protect (-want +got):\n%s", diff)
+	}
+}
+
+// TestLinkThatLeadsNowhere: the disk with the configuration is not mounted, and
+// without it nothing would be protected.
+func TestLinkThatLeadsNowhere(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.Symlink("/nosuch/archprune.yaml", link); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Read([]string{link}, ""); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Read = %+v, %v, want what is missing", c, err)
 	}
 }
 

@@ -27,12 +27,15 @@ var SettingKeys = map[string]kind{
 	"archive": word, "host": word, "context": word,
 	"trust-key": words, "sign-key": word, "group-readable": yesNo, "verify": word,
 	"insecure-registry": yesNo, "registry-ca": word,
-	"keep": words, "keep-nothing": yesNo, "protect": words, "keep-last": number,
+	"keep": words, "keep-nothing": yesNo, protect: words, "keep-last": number,
 	"filter": words, "dangling": yesNo, "min-age": duration, "lock-wait": duration,
 	"if-disk-above": word, "free-space": word,
 	"route": word, "progress": word, "grace": word,
 	"metrics-file": word, "hook": word, "journal": word, "log-format": word, "log-level": word,
 }
+
+// mayBeEmpty are settings of a weaker file that an empty value takes back.
+var mayBeEmpty = map[string]bool{"metrics-file": true, "hook": true}
 
 // RetentionKeys are the rules of forget, below retention.
 var RetentionKeys = map[string]kind{
@@ -43,7 +46,7 @@ var RetentionKeys = map[string]kind{
 // PolicyKeys are what a policy may say of its repositories, beside retention.
 // Patterns there are patterns of tags.
 var PolicyKeys = map[string]kind{
-	repositories: words, "keep": words, "protect": words, "keep-last": number, "until": word,
+	repositories: words, "keep": words, protect: words, "keep-last": number, "until": word,
 }
 
 // check says what is wrong with the values of a setting, or nothing.

@@ -16,8 +16,8 @@ import (
 const maxSize = 1 << 20 // bytes
 
 // Read reads files in YAML, the weakest first. Those of optional that are not
-// there are passed over; named, which may be empty, has to be there and is the
-// strongest. An error wraps [ErrBad] where it is about what a file says.
+// there are passed over, but not a link that leads nowhere: what it led to may
+// protect images. Named, which may be empty, has to be there and is the strongest. An error wraps [ErrBad] where it is about what a file says.
 func Read(optional []string, named string) (Config, error) {
 	var all Config
 	for _, path := range append(optional, named) {
@@ -25,7 +25,7 @@ func Read(optional []string, named string) (Config, error) {
 			continue
 		}
 		c, err := readFile(path)
-		if errors.Is(err, fs.ErrNotExist) && path != named {
+		if errors.Is(err, fs.ErrNotExist) && path != named && absent(path) {
 			continue
 		}
 		if err != nil {
@@ -34,6 +34,12 @@ func Read(optional []string, named string) (Config, error) {
 		all = over(c, all)
 	}
 	return all, nil
+}
+
+// absent reports whether nothing at all has that name.
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func readFile(path string) (Config, error) {
@@ -145,7 +151,7 @@ func (p parser) section(n *yaml.Node, keys map[string]kind, into *Section, other
 		if why := k.check(values); why != "" {
 			return p.at(value).Errorf("%s: %s", key.Value, why)
 		}
-		(*into)[key.Value] = Setting{values, p.at(key)}
+		(*into)[key.Value] = Setting{Values: values, From: p.at(key)}
 		return nil
 	})
 	return rest, err
@@ -206,6 +212,9 @@ func (p parser) values(key, n *yaml.Node) ([]string, error) {
 		item = resolved(item)
 		if item.Kind != yaml.ScalarNode || isNull(item) {
 			return nil, p.at(item).Errorf("%s: want a value%s", key.Value, hint(item))
+		}
+		if item.Value == "" && !mayBeEmpty[key.Value] {
+			return nil, p.at(item).Errorf("%s: an empty value: leave it out, or give one", key.Value)
 		}
 		values = append(values, item.Value)
 	}
