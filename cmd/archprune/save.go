@@ -140,6 +140,11 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 	if err := a.misspelt(c, plan); err != nil {
 		return err
 	}
+	if len(plan.With(selector.Archive)) > 0 {
+		if err := a.vanished(c); err != nil {
+			return err
+		}
+	}
 	if err := a.checkRoom(c, plan); err != nil {
 		return err
 	}
