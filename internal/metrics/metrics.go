@@ -33,8 +33,15 @@ type Gauge struct {
 
 // Update puts gauges into a file beside those that it has under other names. A
 // reader sees the file as it was or as it is, never half. A file with what is
-// not archprune's is refused.
+// not archprune's is refused, and so is what is no file: a pipe would be waited
+// for, and a device replaced. A link stays, and what it leads to is written.
 func Update(path string, gauges []Gauge) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("metrics file %s: it is no regular file", path)
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("metrics: %w", err)

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,33 @@ func TestUpdateRefusesWhatIsNotOurs(t *testing.T) {
 		if data, _ := os.ReadFile(path); string(data) != text {
 			t.Errorf("the file became %q", data)
 		}
+	}
+}
+
+func TestUpdateRefusesDevices(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "x") // as root may replace the device itself
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Update(link, nil); err == nil || !strings.Contains(err.Error(), "it is no regular file") {
+		t.Errorf("Update = %v, want a refusal", err)
+	}
+	if to, err := os.Readlink(link); to != os.DevNull {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+}
+
+func TestUpdateKeepsALink(t *testing.T) {
+	dir := t.TempDir()
+	link, file := filepath.Join(dir, "link"), filepath.Join(dir, "file.prom")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Update(link, []Gauge{{"a", "b", 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), "archprune_a 1") {
+		t.Errorf("the file has %q, %v", data, err)
 	}
 }
 
