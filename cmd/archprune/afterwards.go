@@ -99,12 +99,19 @@ func storedBytes(catalog *archive.Catalog) (bytes int64) {
 	return bytes
 }
 
+// hookStatus is the variable that tells a hook the exit status.
+const hookStatus = "ARCHPRUNE_EXIT_STATUS"
+
 // hookWithin bounds a hook: a schedule must not hang on a message.
 const hookWithin = 5 * time.Minute
 
 func (a *app) runHook(c *cli.Context, status int) {
 	command := c.String("hook")
 	if command == "" {
+		return
+	}
+	if os.Getenv(hookStatus) != "" { // it would call the hook, which would run it again, without end
+		a.warn("hook: not run, since a hook started this run")
 		return
 	}
 	var report bytes.Buffer
@@ -116,7 +123,7 @@ func (a *app) runHook(c *cli.Context, status int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), hookWithin)
 	defer cancel()
 	hook := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	hook.Env = append(os.Environ(), fmt.Sprintf("ARCHPRUNE_EXIT_STATUS=%d", status))
+	hook.Env = append(os.Environ(), fmt.Sprintf("%s=%d", hookStatus, status))
 	hook.Stdin, hook.Stdout, hook.Stderr = &report, a.stderr, a.stderr
 	hook.WaitDelay = time.Second
 	if err := hook.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {

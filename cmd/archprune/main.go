@@ -15,12 +15,22 @@ import (
 const softMemory = 176 << 20
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softMemory)
 	}
 	os.Exit(start(ctx, os.Args))
+}
+
+// endings are the signals that interrupt a run. A terminal that is gone is one,
+// unless whoever began the run had it go on, as nohup does.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // start runs the command, by itself or as a plugin of the docker command.
