@@ -15,13 +15,19 @@ import (
 
 // idle names the patterns that match no image: one that is misspelt archives or
 // protects nothing.
-func idle(c *cli.Context, images []engine.Image) []string {
+func (a *app) idle(c *cli.Context, images []engine.Image) []string {
 	var lines []string
-	for _, flag := range []string{"keep", "protect"} {
-		patterns, _ := selector.ParsePatterns(c.StringSlice(flag)) // the plan rests on them already
+	add := func(flag string, patterns selector.Patterns) {
 		for _, p := range patterns.Idle(images) {
 			lines = append(lines, fmt.Sprintf("No image matches --%s %s.", flag, ui.Clean(p)))
 		}
+	}
+	for _, flag := range []string{"keep", "protect"} {
+		patterns, _ := selector.ParsePatterns(c.StringSlice(flag)) // the plan rests on them already
+		add(flag, patterns)
+	}
+	for _, patterns := range a.protects {
+		add("protect", patterns)
 	}
 	return lines
 }

@@ -71,7 +71,7 @@ func (a *app) showPlan(c *cli.Context, eng *docker.Client, plan selector.Plan) e
 	if err := layout.print(a.stdout, plan); err != nil {
 		return err
 	}
-	lines := slices.Concat(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), idle(c, plan.Snapshot.Images), unmade(plan, place))
+	lines := slices.Concat(summarise(plan, w, routes, ui.Clean(place.String()), c.Bool("all")), a.idle(c, plan.Snapshot.Images), unmade(plan, place))
 	_, err = fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(lines, "\n"))
 	return err
 }

@@ -128,7 +128,7 @@ func (a *app) saveAndPrune(c *cli.Context, eng *docker.Client, plan selector.Pla
 			return err
 		}
 	} else {
-		for _, line := range idle(c, plan.Snapshot.Images) {
+		for _, line := range a.idle(c, plan.Snapshot.Images) {
 			a.warn("%s", line)
 		}
 	}
