@@ -47,7 +47,7 @@ func (g *Registry) manifest(w *answer, req *http.Request, name, ref string) erro
 // none where a record that can't be read may be a newer one.
 func (g *Registry) byTag(ctx context.Context, now *contents, repo *repository, name, tag string) (manifest, error) {
 	ref, ok := archive.ReferenceOf(name, tag)
-	if !ok {
+	if !ok || tag == "" { // a client's variable that is not set does not mean latest
 		return manifest{}, notFound(codeManifestUnknown, fmt.Sprintf("%q is no tag", tag))
 	}
 	r, err := now.catalog.Find(ref, noTime)

@@ -22,6 +22,7 @@ var nothing = digest.FromString("nothing")
 func TestErrorsAreThoseOfTheSpecification(t *testing.T) {
 	a := newArchive(t)
 	save(t, a, classic(t, "demo-api:1", layer(t, "one", 5000)))
+	save(t, a, classic(t, "demo-api:latest", layer(t, "two", 5000))) // which is not what no tag means
 	for _, zip := range []bool{false, true} {
 		c := serving(t, a, serve.Options{Gzip: zip})
 		for _, tt := range []struct {
@@ -43,6 +44,7 @@ func TestErrorsAreThoseOfTheSpecification(t *testing.T) {
 			{"GET", "/v2/../manifests/1", 400, "NAME_INVALID"},
 			{"GET", "/v2/a/../../x/blobs/" + nothing.String(), 400, "NAME_INVALID"},
 			{"GET", "/v2/demo-api/manifests/2", 404, "MANIFEST_UNKNOWN"},
+			{"GET", "/v2/demo-api/manifests/", 404, "MANIFEST_UNKNOWN"},
 			{"GET", "/v2/demo-api/manifests/.2", 404, "MANIFEST_UNKNOWN"},
 			{"GET", "/v2/demo-api/manifests/sha256:12", 404, "MANIFEST_UNKNOWN"},
 			{"GET", "/v2/demo-api/manifests/" + nothing.String(), 404, "MANIFEST_UNKNOWN"},
