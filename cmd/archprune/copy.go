@@ -52,7 +52,7 @@ func (a *app) copy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := toCopy(c, catalog, at)
+	records, bad, err := toCopy(c, catalog, at)
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,6 @@ func (a *app) copy(c *cli.Context) error {
 	ctx, err := prepare(c.Context, to)
 	if err != nil {
 		return err
-	}
-	var bad []archive.BadRecord
-	if c.Bool("all") {
-		bad = catalog.Bad
 	}
 	return a.copyAll(ctx, c, from, to, records, bad)
 }
@@ -88,23 +84,26 @@ func checkCopy(c *cli.Context) error {
 }
 
 // toCopy returns the records that are meant, oldest first: so that what other
-// tools see of a copy that is broken off is what the archive was once.
-func toCopy(c *cli.Context, catalog *archive.Catalog, at time.Time) ([]*archive.Record, error) {
+// tools see of a copy that is broken off is what the archive was once. Bad are
+// those that are meant, or may be, and can't be copied.
+func toCopy(c *cli.Context, catalog *archive.Catalog, at time.Time) (records []*archive.Record, bad []archive.BadRecord, err error) {
 	if c.Bool("all") {
-		records := catalog.At(at)
+		records = catalog.At(at)
 		slices.Reverse(records)
-		return records, nil
+		return records, catalog.Bad, nil
 	}
 	targets, err := wanted(catalog, c.Args().Slice(), false, at)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	records := make([]*archive.Record, len(targets))
-	for i, t := range targets {
-		records[i] = t.record
+	if anyHidden(targets) {
+		bad = unreadable(catalog)
+	}
+	for _, t := range targets {
+		records = append(records, t.record)
 	}
 	slices.SortStableFunc(records, func(a, b *archive.Record) int { return a.Archived.Compare(b.Archived) })
-	return records, nil
+	return records, bad, nil
 }
 
 // copyAll goes on after an image that fails.

@@ -77,6 +77,9 @@ func (a *app) export(c *cli.Context) error {
 	if len(targets) != 1 {
 		return usagef("%q means %d images, and a file holds one: name one of them", c.Args().First(), len(targets))
 	}
+	if err := targets[0].hidden; err != nil {
+		return err
+	}
 	r := targets[0].record
 	names := ownNames(catalog, r, at)
 	if as != "" {

@@ -74,9 +74,19 @@ func (a *app) restore(c *cli.Context) error {
 		return err
 	}
 	defer eng.Close()
+	if !c.Bool("all") { // else what can be read comes, and the exit status tells
+		refuseHidden(targets)
+	}
 	opts := restore.Options{As: as, Replace: c.Bool("replace"), Known: catalog.Records}
 	start := journal.Start{Engine: noPassword(eng.Endpoint()), Archive: archiveName(cmp.Or(c.String("from"), c.String("archive")))}
 	return a.journaled(c, start, false, func() error { return a.restoreAll(c, eng, f, targets, opts) })
+}
+
+// refuseHidden refuses by a pattern what is refused by its name.
+func refuseHidden(targets []target) {
+	for i, t := range targets {
+		targets[i].refused = cmp.Or(t.refused, t.hidden)
+	}
 }
 
 func parseAs(c *cli.Context) (string, error) {
@@ -101,125 +111,6 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 		return t, usagef("--at %q: want a date, an RFC 3339 time or an age such as 24h or 7d", s)
 	}
 	return t, nil
-}
-
-// target is a record that the user means.
-type target struct {
-	record *archive.Record
-	names  []string // to give; nil is all of its names
-
-	refused error // why the record must not be used
-}
-
-// wanted returns the records that the arguments mean, each once, as far as they
-// are trusted.
-func wanted(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]target, error) {
-	targets, err := meant(catalog, args, all, at)
-	trusted := slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.refused != nil })
-	if len(targets) > 0 && len(trusted) == 0 {
-		err = fmt.Errorf("%s: %w", allNames(targets[0].record), targets[0].refused)
-	}
-	return trusted, err
-}
-
-// meant returns the records that the arguments mean, each once, whether they
-// are trusted or not: in the place of one that is refused no older one comes.
-func meant(catalog *archive.Catalog, args []string, all bool, at time.Time) ([]target, error) {
-	switch {
-	case all && len(args) > 0:
-		return nil, usagef("--all restores everything: give no names with it")
-	case all:
-		args = []string{"**"}
-	case len(args) == 0:
-		return nil, usagef("name what to restore, such as demo-api:2.3; 'archprune list' shows what there is")
-	}
-	var targets []target
-	for _, arg := range args {
-		found, err := matching(catalog, arg, at)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range found {
-			if !slices.ContainsFunc(targets, func(o target) bool { return o.record == t.record }) {
-				targets = append(targets, t)
-			}
-		}
-	}
-	shareNames(targets)
-	return targets, nil
-}
-
-// shareNames gives a name that several targets have to the newest of them, as
-// a pattern does: in the order in which they were named, latest would come with
-// an old one and stand in the way of the new. A target that has no other name
-// keeps it, and the restore tells of the conflict.
-func shareNames(targets []target) {
-	for i, t := range targets {
-		own := slices.DeleteFunc(slices.Clone(t.given()), func(name string) bool {
-			return slices.ContainsFunc(targets, func(o target) bool {
-				return o.record.Archived.After(t.record.Archived) && slices.Contains(o.given(), name)
-			})
-		})
-		if len(own) > 0 && len(own) < len(t.given()) {
-			targets[i].names = own
-		}
-	}
-}
-
-// given are the names that the image is to have.
-func (t target) given() []string {
-	if t.names == nil {
-		return t.record.References
-	}
-	return t.names
-}
-
-// matching returns what one argument means. A pattern means many images at
-// once, and each gets the names of which it is the newest: a tag like latest
-// stands in many records, and must not end at an old one.
-func matching(catalog *archive.Catalog, arg string, at time.Time) ([]target, error) {
-	if !strings.ContainsAny(arg, "*?[{") {
-		r, err := find(catalog, arg, at)
-		if err != nil {
-			return nil, err
-		}
-		return []target{{record: r}}, nil
-	}
-	patterns, err := selector.ParsePatterns([]string{arg})
-	if err != nil {
-		return nil, usageError{err}
-	}
-	var targets []target
-	seen := map[string]bool{}
-	for _, r := range catalog.Known(at) {
-		names := slices.DeleteFunc(slices.Clone(r.References), func(ref string) bool { return seen[ref] })
-		matches := func(ref string) bool { _, ok := patterns.MatchReference(ref); return ok }
-		if slices.ContainsFunc(names, matches) {
-			targets = append(targets, target{r, names, catalog.Refused(r)})
-		}
-		for _, ref := range names {
-			seen[ref] = true
-		}
-	}
-	if len(targets) == 0 {
-		return nil, fmt.Errorf("nothing in the archive matches %q: 'archprune list' shows what there is", arg)
-	}
-	return targets, nil
-}
-
-// find is the catalog's, with an answer for what came to the archive later.
-func find(catalog *archive.Catalog, wanted string, at time.Time) (*archive.Record, error) {
-	r, err := catalog.Find(wanted, at)
-	if err == nil || at.IsZero() || !errors.Is(err, archive.ErrNotFound) {
-		return r, err
-	}
-	for _, first := range slices.Backward(catalog.Records) {
-		if r, _ := catalog.Find(wanted, first.Archived); r != nil {
-			return nil, fmt.Errorf("%q was not in the archive at %s: it was first archived at %s",
-				wanted, at.UTC().Format(time.RFC3339), r.Archived.UTC().Format(time.RFC3339))
-		}
-	}
-	return nil, err
 }
 
 // restoreAll goes on after an image that fails; the error says that not all
@@ -257,7 +148,10 @@ func (a *app) restoreAll(c *cli.Context, eng *docker.Client, f *archive.Archive,
 		a.log.Error(oneLine(err))
 		failed = worse(failed, err)
 	}
-	if failed == errPartial && out.done == 0 {
+	switch {
+	case anyHidden(targets): // each such record was told of
+		return errDamaged
+	case failed == errPartial && out.done == 0:
 		return errNone
 	}
 	return failed

@@ -146,5 +146,17 @@ func split(catalog *archive.Catalog, targets []target) (records []*archive.Recor
 		i := slices.IndexFunc(catalog.Bad, func(b archive.BadRecord) bool { return b.Record == t.record })
 		bad = append(bad, catalog.Bad[i])
 	}
+	if anyHidden(targets) {
+		bad = append(bad, unreadable(catalog)...)
+	}
 	return records, bad
+}
+
+func unreadable(catalog *archive.Catalog) (bad []archive.BadRecord) {
+	for _, b := range catalog.Bad {
+		if b.Record == nil {
+			bad = append(bad, b)
+		}
+	}
+	return bad
 }
