@@ -14,7 +14,7 @@ import (
 )
 
 // idle names the patterns that match no image: one that is misspelt archives or
-// protects nothing.
+// protects nothing, and a policy for such repositories does nothing.
 func (a *app) idle(c *cli.Context, images []engine.Image) []string {
 	var lines []string
 	add := func(flag string, patterns selector.Patterns) {
@@ -28,6 +28,11 @@ func (a *app) idle(c *cli.Context, images []engine.Image) []string {
 	}
 	for _, patterns := range a.protects {
 		add("protect", patterns)
+	}
+	for _, policy := range a.repositories {
+		for _, p := range policy.Repositories.Idle(images) {
+			lines = append(lines, fmt.Sprintf("No image matches repositories %s of %s.", ui.Clean(p), ui.Clean(policy.String())))
+		}
 	}
 	return lines
 }
