@@ -17,7 +17,8 @@ const maxSize = 1 << 20 // bytes
 
 // Read reads files in YAML, the weakest first. Those of optional that are not
 // there are passed over, but not a link that leads nowhere: what it led to may
-// protect images. Named, which may be empty, has to be there and is the strongest. An error wraps [ErrBad] where it is about what a file says.
+// protect images. Named, which may be empty, has to be there and is the
+// strongest. An error wraps [ErrBad] where it is about what a file says.
 func Read(optional []string, named string) (Config, error) {
 	var all Config
 	for _, path := range append(optional, named) {
@@ -43,17 +44,17 @@ func absent(path string) bool {
 }
 
 func readFile(path string) (Config, error) {
+	// A pipe would be waited for as soon as it is opened.
+	if err := fit(path, func() (fs.FileInfo, error) { return os.Stat(path) }); err != nil {
+		return Config{}, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	if why := unfit(info); why != "" {
-		return Config{}, fmt.Errorf("%s: %w: %s", path, ErrBad, why)
+	if err := fit(path, f.Stat); err != nil {
+		return Config{}, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
@@ -63,6 +64,18 @@ func readFile(path string) (Config, error) {
 		return Config{}, fmt.Errorf("%s: %w: it is larger than a configuration can be", path, ErrBad)
 	}
 	return Parse(path, data)
+}
+
+// fit refuses a file that is no configuration.
+func fit(path string, stat func() (fs.FileInfo, error)) error {
+	info, err := stat()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if why := unfit(info); why != "" {
+		return fmt.Errorf("%s: %w: %s", path, ErrBad, why)
+	}
+	return nil
 }
 
 // unfit says why a file is no configuration. Who may write to it decides what
