@@ -33,7 +33,7 @@ type line struct {
 	engine  string // that shows it (ARCHPRUNE_TEST_ENGINE); empty is the first
 }
 
-var sources = slices.Concat(pruneSources, engineSources, archiveSources, sharedSources, restoreSources)
+var sources = slices.Concat(pruneSources, engineSources, archiveSources, sharedSources, restoreSources, commandSources)
 
 // mutant is the text without what the line does.
 func (l line) mutant() string {
