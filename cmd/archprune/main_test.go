@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +116,10 @@ func (s sequential) Run(name string, f func(testscript.T)) {
 // share. UPDATE=1 rewrites what they expect.
 func TestScript(t *testing.T) {
 	eng := enginetest.Shared(t)
+	// What is ignored, as below nohup, a command would ignore too.
+	hung := make(chan os.Signal, 1)
+	signal.Notify(hung, syscall.SIGHUP)
+	defer signal.Stop(hung)
 	testscript.RunT(sequential{t}, testscript.Params{
 		Dir:                 scriptDir,
 		RequireExplicitExec: true,

@@ -45,15 +45,19 @@ func absent(path string) bool {
 
 func readFile(path string) (Config, error) {
 	// A pipe would be waited for as soon as it is opened.
-	if err := fit(path, func() (fs.FileInfo, error) { return os.Stat(path) }); err != nil {
-		return Config{}, err
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return Config{}, unfit(path, info)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	defer f.Close()
-	if err := fit(path, f.Stat); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if err := unfit(path, info); err != nil {
 		return Config{}, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
@@ -66,28 +70,16 @@ func readFile(path string) (Config, error) {
 	return Parse(path, data)
 }
 
-// fit refuses a file that is no configuration.
-func fit(path string, stat func() (fs.FileInfo, error)) error {
-	info, err := stat()
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	if why := unfit(info); why != "" {
-		return fmt.Errorf("%s: %w: %s", path, ErrBad, why)
-	}
-	return nil
-}
-
 // unfit says why a file is no configuration. Who may write to it decides what
 // is removed, and where archives are looked for.
-func unfit(info fs.FileInfo) string {
+func unfit(path string, info fs.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
-		return "it is no regular file"
+		return fmt.Errorf("%s: %w: it is no regular file", path, ErrBad)
 	case info.Mode().Perm()&0o002 != 0:
-		return "everybody may write to it: chmod o-w"
+		return fmt.Errorf("%s: %w: everybody may write to it: chmod o-w", path, ErrBad)
 	}
-	return ""
+	return nil
 }
 
 // Parse reads the content of a file. Its name is for errors and origins.
