@@ -69,7 +69,7 @@ func (h *host) command(ctx context.Context, before []string, args ...string) *ex
 	words := slices.Concat(before, []string{program}, args)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = append(os.Environ(), h.eng.Env()...)
-	cmd.Env = append(cmd.Env, "HOME="+h.dir, "XDG_CONFIG_HOME="+filepath.Join(h.dir, "none"), "ARCHPRUNE_CONFIG=", "ARCHPRUNE_ARCHIVE="+h.archive,
+	cmd.Env = append(cmd.Env, "HOME="+h.dir, "XDG_CONFIG_HOME="+filepath.Join(h.dir, "none"), "ARCHPRUNE_ARCHIVE="+h.archive,
 		"ARCHPRUNE_JOURNAL="+filepath.Join(h.dir, "journal"))
 	return cmd
 }

@@ -76,6 +76,8 @@ func (s *scene) fill() {
 
 func (s *scene) archive() string { return filepath.Join(s.dir, "archive") }
 
+func (s *scene) journal() string { return filepath.Join(s.dir, "journal") }
+
 // command is archprune with nothing of the user's around it, in a process group
 // of its own.
 func (s *scene) command(args ...string) *exec.Cmd {
@@ -84,7 +86,7 @@ func (s *scene) command(args ...string) *exec.Cmd {
 	for _, name := range []string{"HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"} {
 		cmd.Env = append(cmd.Env, name+"="+filepath.Join(s.dir, "home"))
 	}
-	cmd.Env = append(cmd.Env, "DOCKER_HOST="+s.host, "ARCHPRUNE_ARCHIVE="+s.archive(), "ARCHPRUNE_JOURNAL="+filepath.Join(s.dir, "journal"))
+	cmd.Env = append(cmd.Env, "DOCKER_HOST="+s.host, "ARCHPRUNE_ARCHIVE="+s.archive(), "ARCHPRUNE_JOURNAL="+s.journal())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
@@ -122,11 +124,13 @@ func (s *scene) unbroken(route string) (calls []string, length time.Duration) {
 	return calls, length
 }
 
-// fresh is a scene without an archive and with all images.
+// fresh is a scene where nothing was archived yet, with all images.
 func (s *scene) fresh() {
 	s.Helper()
-	if err := os.RemoveAll(s.archive()); err != nil {
-		s.Fatal(err)
+	for _, dir := range []string{s.archive(), s.journal()} {
+		if err := os.RemoveAll(dir); err != nil {
+			s.Fatal(err)
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(s.dir, "home"), 0o700); err != nil {
 		s.Fatal(err)
