@@ -176,7 +176,7 @@ func (w exportWriter) toFile(ctx context.Context, f *durable.Pending, progress f
 		return w.stream(ctx, f, progress)
 	}
 	if err := f.Reserve(w.total); err != nil {
-		return withoutName(err)
+		return durable.WithoutName(err)
 	}
 	return w.file(ctx, f, progress)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/archprune/archprune/archive"
+	"github.com/archprune/archprune/internal/durable"
 	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/internal/ui"
 	"github.com/archprune/archprune/prune"
@@ -174,7 +175,7 @@ func (r *importRun) open(name string) (io.ReadCloser, int64, error) {
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, 0, withoutName(err)
+		return nil, 0, durable.WithoutName(err)
 	}
 	info, err := file.Stat()
 	if err != nil {

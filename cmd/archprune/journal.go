@@ -11,6 +11,7 @@ import (
 
 	"github.com/archprune/archprune/archive"
 	"github.com/archprune/archprune/engine"
+	"github.com/archprune/archprune/internal/durable"
 	"github.com/archprune/archprune/internal/journal"
 	"github.com/archprune/archprune/prune"
 	"github.com/archprune/archprune/selector"
@@ -48,9 +49,9 @@ func (a *app) journaled(c *cli.Context, s journal.Start, must bool, do func() er
 	w, err := journal.Begin(folder, s)
 	switch {
 	case err != nil && must:
-		return fmt.Errorf("no image was removed, since the journal in %s can't be written: %w; --journal or ARCHPRUNE_JOURNAL names another folder", folder, withoutName(err))
+		return fmt.Errorf("no image was removed, since the journal in %s can't be written: %w; --journal or ARCHPRUNE_JOURNAL names another folder", folder, durable.WithoutName(err))
 	case err != nil:
-		a.warn("'archprune log' will not have this run: the journal in %s can't be written: %v", folder, withoutName(err))
+		a.warn("'archprune log' will not have this run: the journal in %s can't be written: %v", folder, durable.WithoutName(err))
 	}
 	a.journal = w
 	err = do()

@@ -22,14 +22,14 @@ func writeFile(flag, name string, write func(*durable.Pending) error) (int64, er
 	dir := filepath.Dir(final)
 	file, err := durable.NewPending(durable.OS{}, filepath.Join(dir, ".archprune-"+rand.Text()), 0o600)
 	if err != nil {
-		return 0, fmt.Errorf("writing %s: %w", name, withoutName(err))
+		return 0, fmt.Errorf("writing %s: %w", name, durable.WithoutName(err))
 	}
 	defer file.Cancel()
 	if err := write(file); err != nil {
 		return 0, fmt.Errorf("writing %s: %w", name, err)
 	}
 	if err := file.Commit(final); err != nil {
-		return 0, fmt.Errorf("writing %s: %w", name, withoutName(err))
+		return 0, fmt.Errorf("writing %s: %w", name, durable.WithoutName(err))
 	}
 	info, err := os.Stat(final)
 	if err != nil {
@@ -54,18 +54,4 @@ func outputName(flag, name string) (string, error) {
 		return "", usagef("%s %s: there is no folder %s: make it first", flag, name, filepath.Dir(name))
 	}
 	return name, nil
-}
-
-// withoutName is an error without the temporary name, which tells nobody
-// anything.
-func withoutName(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
 }

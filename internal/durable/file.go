@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -130,4 +131,18 @@ func WriteFile(fsys FS, temp, final string, data []byte, perm fs.FileMode) error
 		return err
 	}
 	return fsys.SyncDir(filepath.Dir(final))
+}
+
+// WithoutName is an error without the name of its file, which tells nobody
+// anything where it is a temporary one.
+func WithoutName(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
 }

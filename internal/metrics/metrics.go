@@ -53,23 +53,9 @@ func Update(path string, gauges []Gauge) error {
 	// The collector reads what ends in .prom, which this does not.
 	temp := filepath.Join(filepath.Dir(path), ".archprune-"+rand.Text())
 	if err := durable.WriteFile(durable.OS{}, temp, path, data, 0o644); err != nil {
-		return fmt.Errorf("metrics: %s: %w", path, withoutName(err))
+		return fmt.Errorf("metrics: %s: %w", path, durable.WithoutName(err))
 	}
 	return nil
-}
-
-// withoutName is an error without the name of a temporary file, which tells
-// nobody anything.
-func withoutName(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
 }
 
 func merge(old []byte, gauges []Gauge) ([]byte, error) {
