@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,9 +43,9 @@ func newScene(t *testing.T, e *enginetest.Engine, bin string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.env = append(os.Environ(), e.Env()...)
+	s.env = slices.DeleteFunc(append(os.Environ(), e.Env()...), func(v string) bool { return strings.HasPrefix(v, "ARCHPRUNE_") })
 	s.env = append(s.env, "HOME="+s.dir+"/home", "PATH="+bin+":"+os.Getenv("PATH"), "SSL_CERT_FILE="+s.registry.CA,
-		"ARCHPRUNE_ARCHIVE=", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "REPO="+repo)
+		"XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "REPO="+repo)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // else a page that builds begins with nothing
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
@@ -84,6 +85,8 @@ for folder in /etc /mnt /usr /var/cache /var/lib /var/log; do
 	mkdir -p "$dir/own/upper$folder" "$dir/own/work$folder"
 	mount -t overlay -o "lowerdir=$folder,upperdir=$dir/own/upper$folder,workdir=$dir/own/work$folder" overlay "$folder"
 done
+# In the overlays: what this machine has of archprune is not of the pages.
+rm -rf /etc/archprune /var/lib/archprune /var/log/archprune
 mkdir -p /etc/archprune
 echo "127.0.0.1 ` + registryHost + `" >> /etc/hosts
 cd "$dir/own/repo"
