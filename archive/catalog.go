@@ -214,7 +214,7 @@ func (c *Catalog) Find(wanted string, at time.Time) (*Record, error) {
 	if ref, ok := Familiar(wanted); ok {
 		for _, r := range c.Records {
 			if r.named(ref) && notAfter(r, at) {
-				if err := c.Newer(r, ref, at); err != nil {
+				if err := c.NewerBad(r, ref, at); err != nil {
 					return nil, err
 				}
 				return r, nil
@@ -278,9 +278,9 @@ func (r *Record) named(ref string) bool {
 	return slices.Contains(r.References, ref) || r.hasDigestName(ref)
 }
 
-// Newer is an error where a record that can't be used is, or may be, a newer one
-// of the same name: an older image must not come back in silence.
-func (c *Catalog) Newer(r *Record, ref string, at time.Time) error {
+// NewerBad is an error where a record that can't be used is, or may be, a newer
+// one of the same name: an older image must not come back in silence.
+func (c *Catalog) NewerBad(r *Record, ref string, at time.Time) error {
 	for _, bad := range c.Bad {
 		if bad.Record != nil && !bad.Record.named(ref) {
 			continue

@@ -111,7 +111,7 @@ func matching(catalog *archive.Catalog, arg string, at time.Time) ([]target, err
 		if slices.ContainsFunc(names, matches) {
 			t := target{record: r, names: names, refused: catalog.Refused(r)}
 			if t.refused == nil {
-				t.hidden = catalog.Newer(r, names[0], at)
+				t.hidden = catalog.NewerBad(r, names[0], at)
 			}
 			targets = append(targets, t)
 		}
